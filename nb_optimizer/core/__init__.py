@@ -1,0 +1,1 @@
+"""The work: plans, events, records, training. Knows neither notebooks nor pictures."""

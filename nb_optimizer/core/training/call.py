@@ -1,0 +1,122 @@
+"""The arguments of one ``fit`` call, and what the plan changes in them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.plan import TrainPlan
+
+# Keras' loop runs over ``range(initial_epoch, epochs)``. We ask for more than anyone trains and
+# end the run ourselves, so that epochs can be added while it runs.
+ENDLESS = 10_000_000
+
+
+class FitCall:
+    """One call of ``fit``, with its arguments by name."""
+
+    def __init__(self, original: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> None:
+        self.original = original
+        self.model = model
+        bound = inspect.signature(original).bind(model, *args, **kwargs)
+        bound.apply_defaults()
+        self.values: dict[str, Any] = dict(bound.arguments)
+        self._self_name = next(iter(self.values))
+        self.verbose_was_given = "verbose" in kwargs or len(args) > _position(original, "verbose")
+
+    def apply(self, plan: TrainPlan, *, quiet: bool) -> None:
+        """Write the plan's options into the arguments."""
+        if plan.epochs is not None:
+            self.values["epochs"] = self.values["initial_epoch"] + plan.epochs
+        if plan.batch_size is not None:
+            self._set_batch_size(int(plan.batch_size))
+        if quiet and not self.verbose_was_given:
+            self.values["verbose"] = 0
+
+    @property
+    def epochs(self) -> int:
+        """The number of the last epoch that is asked for."""
+        return int(self.values["epochs"])
+
+    @property
+    def initial_epoch(self) -> int:
+        """How many epochs are already done."""
+        return int(self.values["initial_epoch"])
+
+    @property
+    def callbacks(self) -> list[Any]:
+        """The user's callbacks as a flat list."""
+        given = self.values["callbacks"]
+        if given is None:
+            return []
+        if hasattr(given, "callbacks"):  # a CallbackList
+            return list(given.callbacks)
+        return list(_flat(given))
+
+    @property
+    def validates(self) -> bool:
+        """Whether there is validation data."""
+        return self.values["validation_data"] is not None or bool(self.values["validation_split"])
+
+    @property
+    def takes_arrays(self) -> bool:
+        """Whether the input is arrays, which Keras cuts into batches itself."""
+        x = self.values["x"]
+        return x is not None and all(hasattr(leaf, "shape") for leaf in _leaves(x))
+
+    @property
+    def batch_size(self) -> int | None:
+        """Samples per batch where this call decides on them."""
+        given = self.values["batch_size"]
+        if given or not self.takes_arrays:
+            return int(given) if given else None
+        steps = self.values["steps_per_epoch"]
+        samples = next(iter(_leaves(self.values["x"]))).shape[0]
+        return int(-(-samples // steps)) if steps else 32
+
+    def run(self, extra: list[Any]) -> Any:
+        """Call ``fit`` with ``extra`` callbacks after the user's own."""
+        __tracebackhide__ = True
+        values = dict(self.values)
+        given = values["callbacks"]
+        if hasattr(given, "callbacks"):
+            for callback in extra:
+                given.append(callback)
+                callback.set_model(self.model)
+                callback.set_params(given.params)
+        else:
+            values["callbacks"] = self.callbacks + extra
+        if self.epochs > self.initial_epoch:
+            values["epochs"] = ENDLESS
+        values.pop(self._self_name)
+        return self.original(self.model, **values)
+
+    def _set_batch_size(self, size: int) -> None:
+        if not self.takes_arrays:
+            kind = type(self.values["x"]).__name__
+            message = (
+                f"--batch-size {size} applies to array input; this fit gets a {kind}, "
+                "which makes its own batches. Change the batch size there."
+            )
+            raise UserError(message)
+        self.values["batch_size"] = size
+
+
+def _position(original: Callable[..., Any], name: str) -> int:
+    return list(inspect.signature(original).parameters).index(name) - 1
+
+
+def _flat(items: Any) -> list[Any]:
+    if isinstance(items, list | tuple):
+        return [leaf for item in items for leaf in _flat(item)]
+    return [items]
+
+
+def _leaves(x: Any) -> list[Any]:
+    if isinstance(x, dict):
+        return [leaf for item in x.values() for leaf in _leaves(item)]
+    if isinstance(x, list | tuple):
+        return [leaf for item in x for leaf in _leaves(item)]
+    return [x]

@@ -1,0 +1,366 @@
+"""One ``fit`` call under watch: from its arguments to its closed record."""
+
+from __future__ import annotations
+
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from nb_optimizer.core import events as ev
+from nb_optimizer.core import store
+from nb_optimizer.core.errors import UserError, listing, nearest
+from nb_optimizer.core.journal import FILE, Journal
+from nb_optimizer.core.record import RunRecord
+from nb_optimizer.core.training import metric, regularize, state
+from nb_optimizer.core.training.control import Control
+from nb_optimizer.core.training.framework import ValidationCut
+from nb_optimizer.core.training.interrupt import graceful_interrupt
+from nb_optimizer.core.training.keeper import Keeper
+from nb_optimizer.core.training.outcome import outcome
+from nb_optimizer.core.training.rate import Rate, plateau
+from nb_optimizer.core.training.resume import Resume
+from nb_optimizer.core.training.steer import Steering
+from nb_optimizer.core.training.watch import Watch
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nb_optimizer.core.training.call import FitCall
+    from nb_optimizer.core.training.framework import Framework
+    from nb_optimizer.core.training.session import Training
+
+MODEL = "model.json"
+
+
+class Fit:
+    """Runs the user's ``fit`` with a journal, a view, a keeper and steering around it."""
+
+    def __init__(self, training: Training, framework: Framework, call: FitCall, key: str) -> None:
+        self.training, self.framework, self.call, self.key = training, framework, call, key
+        self.plan = training.plan
+        self.model = call.model
+        self.control = Control()
+        self.rate = Rate(framework, self.model)
+        self.steering = Steering(self)
+        self.added = regularize.Regularization()
+        self.validation_was_cut = False
+        self.ended_itself = False  # the last planned epoch is over
+        self.started = False
+        self._start = time.perf_counter()
+        self._extra: list[Any] = []
+        self._before: state.Snapshot | None = None  # to undo a first batch under a wrong monitor
+        self._stop_look = 0.0
+        self._faults: list[OSError] = []
+        self.resume = Resume(self)
+        self.record = self.resume.record or RunRecord()
+        self.path = self.resume.path or training.store.create()
+        self.record.ghost = training.store.previous(
+            key, training.source.cell_id, self.plan.name, exclude=self.path
+        )
+        self.keeper = Keeper(
+            self.path if self.plan.checkpoint else None,
+            training.checkpoint_seconds,
+            saved=self._saved,
+            fault=self._disk_fault,
+        )
+        self.keeper.best = self.resume.best
+        self._journal = Journal(self.path / FILE, self._disk_fault)
+        self._view = training.view(self.record, self.control)
+        self.watch = Watch(self)
+
+    # ---- the whole call
+
+    def run(self) -> Any:
+        """Call ``fit`` and close the run whatever happens; return Keras' ``History``."""
+        __tracebackhide__ = True
+        self.control.on_stop = self._stop_now
+        error: BaseException | None = None
+        try:
+            with (
+                graceful_interrupt(lambda: self.control.request_stop("interrupt")),
+                self.resume.installed(),
+                warnings.catch_warnings(),
+            ):
+                history = self.call.run(self._callbacks())
+        except BaseException as raised:
+            error = raised
+            raise
+        finally:
+            self._close(error)
+        return self._tidy(history)
+
+    def validate(self, evaluate: Callable[[], Any]) -> Any:
+        """Run the validation pass of an epoch, or cut it when a stop was asked for."""
+        __tracebackhide__ = True
+        if self.control.stop.is_set():
+            return self._cut()
+        try:
+            result = evaluate()
+        except ValidationCut:
+            return self._cut()
+        finally:
+            self.watch.test_end()
+        return self._cut() if self.control.stop.is_set() else result
+
+    # ---- what the watch reports
+
+    def begin(self, steps: int | None) -> None:
+        """The model is built: put the plan on it, restore a resumed state, open the record."""
+        self._set_rate()
+        self.added = regularize.add(
+            self.framework, self.model, l1=self.plan.l1, l2=self.plan.l2, dropout=self.plan.dropout
+        )
+        self._open(steps)
+        for text in self.added.notes:
+            self.note(text)
+        self.resume.restore(self.subject)
+        if self.plan.monitor:
+            self._before = state.take(self.subject, 0)
+        self._save_architecture()
+
+    def epoch_begin(self) -> None:
+        """An epoch starts."""
+        self.resume.put_history(self.model)
+
+    def epoch_end(self, event: ev.EpochEnd) -> None:
+        """An epoch is over: record it, keep its state, end the run if it was the last."""
+        self._check_monitor(event.values)
+        before = self.record.best
+        self.emit(event)
+        if event.partial:
+            return
+        is_best = self.record.best is not before
+        if self.keeper.wants(is_best=is_best):
+            self.keeper.take(self._snapshot, is_best=is_best)
+        if event.epoch >= self.record.planned_epochs and not self.model.stop_training:
+            self.ended_itself = True
+            self.model.stop_training = True
+
+    def attend(self) -> None:
+        """Take the wishes that have come in, from the panel and from other kernels."""
+        self._view.pump()
+        for error in self._faults:
+            self._tell_fault(error)
+        self._faults = []
+        if time.perf_counter() >= self._stop_look:
+            self._stop_look = time.perf_counter() + 1.0
+            if (self.path / store.STOP_FILE).exists():
+                self.control.request_stop("request")
+        self.steering.apply()
+
+    def is_partial(self, steps_done: int) -> bool:
+        """Whether the epoch that ends now was cut short by a stop."""
+        if not self.control.stop.is_set():
+            return False
+        steps = self.record.begin.steps
+        return self.validation_was_cut or steps is None or steps_done < steps
+
+    def stopping_state(self) -> dict[str, Any] | None:
+        """The state of the early stopping in force."""
+        callbacks = self.call.callbacks + self._extra
+        return metric.stopping_state(self.framework.find_early_stopping(callbacks))
+
+    def logged_loss(self) -> float | None:
+        """The loss that a ``train_step`` of the user's own returned last."""
+        logs = getattr(self._extra[-1], "batch_logs", None) if self._extra else None
+        return float(logs["loss"]) if logs and "loss" in logs else None
+
+    # ---- telling
+
+    def emit(self, event: ev.Event, *, save: bool = True) -> None:
+        """Fold an event into the record, show it, and append it to the journal."""
+        self.record.apply(event)
+        self.training.guard(lambda: self._view.show(event, self.record))
+        if save:
+            self.write(event)
+
+    def write(self, event: ev.Event) -> None:
+        """Append an event to the journal only."""
+        self._journal.append(event)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """Tell the user something."""
+        self.emit(ev.Note(time.time(), text, level))
+
+    def intervened(self, action: str, value: float | None = None, origin: str = "panel") -> None:
+        """Record that somebody steered."""
+        epoch, step = self.watch.epoch, max(0, self.watch.step)
+        self.emit(ev.Intervention(time.time(), action, epoch, step, value, origin))
+
+    @property
+    def subject(self) -> state.Subject:
+        """What snapshots are taken of."""
+        return state.Subject(self.framework, self.model, self.added.variables)
+
+    @property
+    def steps_per_execution(self) -> int:
+        """How many batches one hook stands for."""
+        return int(getattr(self.model, "steps_per_execution", 1) or 1)
+
+    # ---- inside
+
+    def _callbacks(self) -> list[Any]:
+        plan, monitor = self.plan, self._monitor()
+        if plan.patience is not None:
+            self._extra.append(
+                self.framework.early_stopping(
+                    monitor=monitor,
+                    patience=plan.patience,
+                    min_delta=plan.min_delta,
+                    mode=metric.direction(monitor),
+                )
+            )
+        if plan.reduce_lr is not None:
+            lowering = plateau(self.framework, self.rate, monitor, plan.reduce_lr, plan.min_delta)
+            self._extra.append(lowering)
+        own_step = self.framework.has_own_train_step(self.model)
+        self._extra.append(self.framework.hooks(self.watch, self.call.epochs, wants_logs=own_step))
+        return self._extra
+
+    @property
+    def stateful_callbacks(self) -> list[Any]:
+        """The callbacks whose state belongs to a checkpoint: all but our own hooks."""
+        return self.call.callbacks + self._extra[:-1]
+
+    def _monitor(self) -> str:
+        if self.plan.monitor:
+            return self.plan.monitor
+        users = self.framework.find_early_stopping(self.call.callbacks)
+        if users is not None:
+            return str(users.monitor)
+        return "val_loss" if self.call.validates else "loss"
+
+    def _open(self, steps: int | None) -> None:
+        self.started = True
+        host, pid, started = store.this_process()
+        if self.resume.path:
+            self.resume.open(host, pid, started)
+            return
+        if self.plan.resume:
+            self.note("nothing to resume: this cell has no earlier run, so it starts at epoch 1")
+        monitor = self._monitor()
+        self.emit(
+            ev.RunBegin(
+                time=time.time(),
+                run=self.path.name,
+                name=self.plan.name,
+                key=self.key,
+                cell_id=self.training.source.cell_id,
+                model=str(self.model.name),
+                framework=self.framework.name,
+                parameters=int(self.model.count_params()) if self.model.built else 0,
+                epochs=self.call.epochs,
+                steps=steps,
+                batch_size=self.call.batch_size,
+                validates=self.call.validates,
+                monitor=monitor,
+                direction=metric.direction(monitor),
+                options=self.plan.changed(),
+                host=host,
+                pid=pid,
+                started=started,
+            )
+        )
+
+    def _set_rate(self) -> None:
+        if self.plan.lr is None:
+            return
+        if self.rate.is_schedule:
+            first = self.rate.get()
+            self.rate.scale(self.plan.lr / first if first else 1.0)
+            return
+        self.rate.set(float(self.plan.lr))
+
+    def _check_monitor(self, values: dict[str, float]) -> None:
+        """Refuse a monitor that the run does not produce, and give the weights back."""
+        before, self._before = self._before, None
+        if before is None or self.plan.monitor in values:
+            return
+        state.put(self.subject, before)
+        word = self.plan.monitor or ""
+        message = f'--monitor takes a metric of this run, got "{word}".{nearest(word, values)}'
+        message = f"{message} The run has {listing(values)}."
+        raise UserError(message)
+
+    def _snapshot(self) -> state.Snapshot:
+        snapshot = state.take(self.subject, self.record.epochs[-1].epoch)
+        state.take_rest(
+            snapshot,
+            self.stateful_callbacks,
+            planned=self.record.planned_epochs,
+            rate_factor=self.rate.factor,
+        )
+        return snapshot
+
+    def _save_architecture(self) -> None:
+        target = self.path / MODEL
+        try:
+            text = self.model.to_json()
+        except (NotImplementedError, TypeError, ValueError):  # a model that cannot describe itself
+            return
+        self.training.guard(lambda: target.write_text(json.dumps(json.loads(text))))
+
+    def _stop_now(self) -> None:
+        self.model.stop_training = True
+
+    def _cut(self) -> dict[str, float]:
+        self.validation_was_cut = True
+        # Without val_ metrics the user's callbacks would warn, about something we caused.
+        for text in (".*conditioned on metric.*", ".*save best model only.*"):
+            warnings.filterwarnings("ignore", message=text)
+        return {}
+
+    def _close(self, error: BaseException | None) -> None:
+        self.rate.restore()
+        restored = self._restore_best(error)
+        self.added.remove(self.framework, self.model)
+        if self.started:
+            self.keeper.close()
+            status, reason = outcome(self, error)
+            seconds = time.perf_counter() - self._start + self.resume.seconds
+            self.emit(ev.RunEnd(time.time(), status, reason, seconds, restored))
+            self.training.guard(lambda: self._view.close(self.record))
+        self._journal.close()
+        (self.path / store.STOP_FILE).unlink(missing_ok=True)
+        if not self.started:
+            self.training.guard(lambda: self._view.close(self.record))
+            self.training.forget(self)
+
+    def _restore_best(self, error: BaseException | None) -> int | None:
+        """Give the model its best weights where the plan or a stop asks for it."""
+        best, wish = self.keeper.best, self.plan.restore_best
+        if best is None or wish is False or isinstance(error, Exception):
+            return None
+        by_patience = self.plan.patience is not None and not self.ended_itself
+        if not (wish or self.control.stop.is_set() or by_patience):
+            return None
+        state.put_weights(self.subject, best)
+        return best.epoch
+
+    def _tidy(self, history: Any) -> Any:
+        """Make the returned ``History`` hold the finished epochs only."""
+        if self.ended_itself:
+            self.model.stop_training = False
+        finished = len(self.record.epochs)
+        if self.record.partial_epoch is not None and len(history.epoch) > finished:
+            del history.epoch[finished:]
+            for values in history.history.values():
+                del values[finished:]
+        self.resume.put_history(self.model)
+        return history
+
+    def _saved(self, file: str, epoch: int, seconds: float) -> None:
+        # From the writing thread: straight to the journal, the record belongs to training.
+        self.write(ev.Checkpoint(time.time(), epoch, file, seconds))
+
+    def _disk_fault(self, error: OSError) -> None:
+        self._faults.append(error)
+
+    def _tell_fault(self, error: OSError) -> None:
+        self.note(
+            f"This run can no longer be written to {Path(self.path)} ({error.strerror}). "
+            "Training goes on; the best weights are kept in memory.",
+            "warning",
+        )

@@ -1,0 +1,85 @@
+"""Keeps the best and the latest state of a run, in memory and on disk, without holding it up."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from nb_optimizer.core.background import Background
+from nb_optimizer.core.training import state
+
+BEST, LATEST = "best.npz", "checkpoint.npz"
+_SHARE = 100  # writing and copying may take one part in this many of the time
+
+
+class Keeper:
+    """Decides when to copy the state and when to write it.
+
+    The latest state is written no more often than every ``interval`` seconds; the best state
+    whenever it improves, as long as that takes at most 1 % of the time. Both are written at
+    the end. ``saved`` is called from the writing thread with (file, epoch, seconds).
+    """
+
+    def __init__(
+        self,
+        directory: Path | None,
+        interval: float,
+        *,
+        saved: Callable[[str, int, float], None],
+        fault: Callable[[OSError], None],
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
+        self.best: state.Snapshot | None = None
+        self.latest: state.Snapshot | None = None
+        self._directory = directory
+        self._interval = interval
+        self._saved = saved
+        self._clock = clock
+        self._due = {BEST: 0.0, LATEST: clock() + interval}
+        self._copy_due = 0.0
+        self._written: dict[str, int] = {}
+        self._writer = Background("checkpoint writer", fault) if directory else None
+
+    def wants(self, *, is_best: bool) -> bool:
+        """Whether the state at this epoch's end should be copied."""
+        return is_best or self._clock() >= self._copy_due
+
+    def take(self, make: Callable[[], state.Snapshot], *, is_best: bool) -> None:
+        """Copy the state by ``make`` and write it if it is due."""
+        start = self._clock()
+        snapshot = make()
+        now = self._clock()
+        self._copy_due = now + (now - start) * _SHARE
+        self.latest = snapshot
+        if is_best:
+            self.best = snapshot
+            self._write_if_due(BEST)
+        self._write_if_due(LATEST)
+
+    def close(self) -> bool:
+        """Write what is not yet on disk; ``False`` if the disk needs more than a minute."""
+        for name in (BEST, LATEST):
+            self._write(name)
+        return self._writer is None or self._writer.close(60.0)
+
+    def _write_if_due(self, name: str) -> None:
+        if self._clock() >= self._due[name] and self._writer and not self._writer.backlog:
+            self._write(name)
+
+    def _write(self, name: str) -> None:
+        snapshot = self.best if name == BEST else self.latest
+        if self._writer is None or snapshot is None or self._written.get(name) == snapshot.epoch:
+            return
+        self._written[name] = snapshot.epoch
+        self._due[name] = self._clock() + (self._interval if name == LATEST else 0.0)
+        self._writer.put(lambda: self._save(name, snapshot))
+
+    def _save(self, name: str, snapshot: state.Snapshot) -> None:
+        assert self._directory is not None  # noqa: S101 - there is no writer without it
+        start = self._clock()
+        state.save(snapshot, self._directory / name)
+        seconds = self._clock() - start
+        if name == BEST:
+            self._due[name] = self._clock() + min(self._interval, seconds * _SHARE)
+        self._saved(name, snapshot.epoch, seconds)

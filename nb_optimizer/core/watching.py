@@ -1,0 +1,44 @@
+"""What a run expects of whoever shows it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from nb_optimizer.core.events import Event
+from nb_optimizer.core.record import RunRecord
+from nb_optimizer.core.training.control import Control
+
+
+class View(Protocol):
+    """Shows one run. All methods are called from the thread that trains."""
+
+    def show(self, event: Event, record: RunRecord) -> None:
+        """Take note of an event that has just been folded into ``record``; must be quick."""
+
+    def pump(self) -> None:
+        """Let waiting messages of the front end in; called about ten times a second."""
+
+    def close(self, record: RunRecord) -> None:
+        """Leave the final, static picture behind."""
+
+
+class Silent:
+    """Shows nothing."""
+
+    def show(self, event: Event, record: RunRecord) -> None:
+        """Do nothing."""
+
+    def pump(self) -> None:
+        """Do nothing."""
+
+    def close(self, record: RunRecord) -> None:
+        """Do nothing."""
+
+
+ViewFactory = Callable[[RunRecord, Control], View]
+
+
+def silent(record: RunRecord, control: Control) -> View:  # noqa: ARG001 - a ViewFactory
+    """Make a view that shows nothing."""
+    return Silent()
