@@ -33,15 +33,27 @@ function asView(bytes) {
   return new DataView(bytes instanceof ArrayBuffer ? bytes : new ArrayBuffer(0));
 }
 
-/** Round values inside [low, high], about `wanted` of them. */
-function ticks(low, high, wanted, whole) {
-  const raw = (high - low) / wanted;
-  const power = 10 ** Math.floor(Math.log10(raw));
-  let step = [1, 2, 5, 10].map(m => m * power).find(s => s >= raw);
-  if (whole) step = Math.max(1, Math.round(step));
+const times = (step, low, high) => {
   const found = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + step * 1e-9; k++) found.push(k * step);
   return found;
+};
+
+/** Round values inside [low, high]: as few as possible, but three or more. */
+function valueTicks(low, high) {
+  const power = 10 ** Math.floor(Math.log10(high - low));
+  for (const part of [5, 2, 1, 0.5, 0.2]) {
+    const found = times(part * power, low, high);
+    if (found.length >= 3) return found;
+  }
+  return [low, high];
+}
+
+/** Whole numbers inside [low, high], at most `most` of them. */
+function stepTicks(low, high, most) {
+  const raw = Math.max(1, (high - low) / most);
+  const power = 10 ** Math.floor(Math.log10(raw));
+  return times([1, 2, 5, 10].map(m => m * power).find(s => s >= raw - 1e-9), low, high);
 }
 
 function decades(low, high) {
@@ -59,7 +71,7 @@ function valueScale(values, bottom, top) {
   const pad = (turn(high) - turn(low)) * 0.06;
   const from = turn(low) - pad, to = turn(high) + pad;
   const at = v => bottom + (turn(v) - from) / (to - from) * (top - bottom);
-  let marks = log ? decades(low, high) : ticks(from, to, 4, false);
+  let marks = log ? decades(low, high) : valueTicks(from, to);
   if (log && marks.length > 4) marks = marks.filter((_, i) => i % Math.ceil(marks.length / 4) === 0);
   if (log && marks.length < 2) marks = [low, high];
   return { at, marks, log };
@@ -192,7 +204,7 @@ class Chart {
         .textContent = number(value);
     }
     const wanted = Math.max(2, Math.min(6, Math.floor((width - LEFT) / 60)));
-    const marks = high - low <= 1 ? [Math.round((low + high) / 2)] : ticks(low, high, wanted, true);
+    const marks = high - low <= 1 ? [Math.round((low + high) / 2)] : stepTicks(low, high, wanted);
     shape('text', { class: 'nbopt-tick', x: LEFT - 5, y: HEIGHT - 5, 'text-anchor': 'end' }, this.svg)
       .textContent = this.unit;
     for (const x of marks) {

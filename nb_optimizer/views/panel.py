@@ -6,6 +6,7 @@ All traits are written by the thread that trains, except the text that a person 
 
 from __future__ import annotations
 
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ from nb_optimizer.views.pump import Pump
 
 INTERVAL = 0.4  # seconds between two pushes
 SHARE = 0.02  # of the time, at most, goes into pushes
+ENTER = 1.0  # seconds between the Enter key and the text that was typed
 MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
 _HERE = Path(__file__).parent
@@ -67,6 +69,7 @@ class PanelView:
         self._due = 0.0
         self._waiting = False  # something is not shown yet
         self._asked = threading.Event()  # a handler has left an answer
+        self._enter = -math.inf  # when the Enter key was last pressed
         self._say = ""  # about the last epoch
         self._answer = ""  # to whoever pressed a button
         self._closed = False
@@ -140,9 +143,7 @@ class PanelView:
 
     def _build_controls(self) -> None:
         button = ipywidgets.Button
-        self._stop = button(
-            description="Stop", tooltip="Stop after this batch; nothing is lost", icon="stop"
-        )
+        self._stop = button(description="Stop", tooltip="Stop after this batch; nothing is lost")
         self._pause = button(description="Pause", tooltip="Wait at the next batch, or go on")
         self._more = button(
             description=f"+{MORE_EPOCHS} epochs", tooltip="Train longer than planned"
@@ -174,6 +175,7 @@ class PanelView:
         self._best.on_click(lambda _: self._ask("back_to_best"))
         self._set_rate.on_click(lambda _: self._ask("learning_rate", self._rate.value.strip()))
         self._rate.on_msg(self._entered)
+        self._rate.observe(self._typed, "value")
         self._board.on_msg(self._rendered)
 
     def _ask(self, action: str, value: Any = None) -> None:
@@ -185,7 +187,13 @@ class PanelView:
         return "resume" if self._control.pause.is_set() else "pause"
 
     def _entered(self, _widget: Any, content: Any, _buffers: Any) -> None:
+        # The page tells of the Enter key first and then what was typed.
         if isinstance(content, dict) and content.get("event") == "submit":
+            self._enter = self._clock()
+
+    def _typed(self, _change: Any) -> None:
+        if self._clock() - self._enter < ENTER:
+            self._enter = -math.inf
             self._ask("learning_rate", self._rate.value.strip())
 
     def _rendered(self, _widget: Any, content: Any, _buffers: Any) -> None:

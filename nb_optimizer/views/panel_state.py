@@ -192,7 +192,6 @@ class Picture:
 
     def now(self, state: str, say: str, answer: str) -> dict[str, Any]:
         """Return where the run is and how fast."""
-        record = self.record
         return {
             "state": state,
             "word": self._word(state),

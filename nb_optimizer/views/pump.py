@@ -149,7 +149,7 @@ class _CannotError(Exception):
 def _kernel() -> Any:
     from IPython import get_ipython  # noqa: PLC0415 - views must load without IPython
 
-    kernel = getattr(get_ipython(), "kernel", None)  # type: ignore[no-untyped-call]
+    kernel = getattr(get_ipython(), "kernel", None)
     if kernel is None:
         message = "this is not a Jupyter kernel"
         raise _CannotError(message)

@@ -21,10 +21,14 @@ class FitCall:
         self.original = original
         self.model = model
         bound = inspect.signature(original).bind(model, *args, **kwargs)
+        given = set(bound.arguments)
         bound.apply_defaults()
         self.values: dict[str, Any] = dict(bound.arguments)
-        self._self_name = next(iter(self.values))
-        self.verbose_was_given = "verbose" in kwargs or len(args) > _position(original, "verbose")
+        self.verbose_was_given = "verbose" in given
+        # What the user left out is left out again: Keras warns of some values when they are given.
+        names = list(self.values)
+        self._implicit = {n: self.values[n] for n in names if n not in given}
+        self._self_name = names[0]
 
     def apply(self, plan: TrainPlan, *, quiet: bool) -> None:
         """Write the plan's options into the arguments."""
@@ -91,6 +95,9 @@ class FitCall:
         if self.epochs > self.initial_epoch:
             values["epochs"] = ENDLESS
         values.pop(self._self_name)
+        for name, default in self._implicit.items():
+            if values[name] is default:
+                values.pop(name)
         return self.original(self.model, **values)
 
     def _set_batch_size(self, size: int) -> None:
@@ -102,10 +109,6 @@ class FitCall:
             )
             raise UserError(message)
         self.values["batch_size"] = size
-
-
-def _position(original: Callable[..., Any], name: str) -> int:
-    return list(inspect.signature(original).parameters).index(name) - 1
 
 
 def _flat(items: Any) -> list[Any]:

@@ -132,11 +132,12 @@ class Fit:
         if event.partial:
             return
         is_best = self.record.best is not before
-        if self.keeper.wants(is_best=is_best):
-            self.keeper.take(self._snapshot, is_best=is_best)
-        if event.epoch >= self.record.planned_epochs and not self.model.stop_training:
+        is_last = event.epoch >= self.record.planned_epochs
+        if is_last and not self.model.stop_training:
             self.ended_itself = True
             self.model.stop_training = True
+        if self.model.stop_training or self.keeper.wants(is_best=is_best):
+            self.keeper.take(self._snapshot, is_best=is_best)
 
     def attend(self) -> None:
         """Take the wishes that have come in, from the panel and from other kernels."""
