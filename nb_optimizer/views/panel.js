@@ -77,8 +77,10 @@ function valueScale(values, bottom, top) {
   return { at, marks, log };
 }
 
+/** The point closest to x; null where the curve has not come yet, or is over. */
 function nearest(points, x) {
   let found = null;
+  if (!points.length || x > points[points.length - 1][0] || x < points[0][0]) return found;
   for (const point of points) {
     if (!found || Math.abs(point[0] - x) <= Math.abs(found[0] - x)) found = point;
   }
@@ -144,10 +146,13 @@ class Chart {
   }
 
   point(event) {
+    const xs = this.xs();
+    if (!xs.length) return;
     const box = this.plot.getBoundingClientRect();
     const [low, high] = this.range();
     const share = (event.clientX - box.left - LEFT) / Math.max(1, box.width - LEFT - RIGHT);
-    const found = nearest(this.xs().map(x => [x]), low + Math.min(1, Math.max(0, share)) * (high - low));
+    const wanted = low + Math.min(1, Math.max(0, share)) * (high - low);
+    const found = nearest(xs.map(x => [x]), Math.min(xs[xs.length - 1], Math.max(xs[0], wanted)));
     this.onCursor(this, found && found[0]);
   }
 
@@ -155,7 +160,7 @@ class Chart {
     event.stopPropagation();
     const xs = this.xs();
     if (!xs.length) return;
-    let at = this.cursor === null ? xs.length : xs.findIndex(x => x >= this.cursor);
+    let at = this.cursor === null ? xs.length - 1 : xs.findIndex(x => x >= this.cursor);
     if (event.key === 'ArrowLeft' || event.key === 'ArrowDown') at -= 1;
     else if (event.key === 'ArrowRight' || event.key === 'ArrowUp') at += 1;
     else if (event.key === 'Home') at = 0;

@@ -41,7 +41,7 @@ _ANSWERS = {
 }
 
 
-class Board(anywidget.AnyWidget):
+class Board(anywidget.AnyWidget):  # type: ignore[misc]
     """Charts and numbers; ``panel.js`` draws them from these traits alone."""
 
     _esm = _HERE / "panel.js"

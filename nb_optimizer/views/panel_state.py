@@ -160,7 +160,8 @@ class Picture:
     def _meter(self) -> dict[str, Any]:
         state = self.record.stopping
         if not state:
-            return {"text": words.meter(self.record), "used": 0, "of": 0, "blocks": False}
+            text = words.meter(self.record).capitalize() or "No finished epoch to compare yet"
+            return {"text": text, "used": 0, "of": 0, "blocks": False}
         wait, patience = int(state.get("wait") or 0), int(state.get("patience") or 0)
         text = _stopping(state, self.record.epochs[-1].epoch)
         return {"text": text, "used": wait, "of": patience, "blocks": patience <= BLOCKS}
@@ -275,7 +276,7 @@ class Picture:
         rate = record.learning_rate
         facts = [
             ["Time left", f"about {words.duration(left)}" if left is not None else _UNKNOWN],
-            ["Elapsed", words.duration(round(record.seconds))],
+            ["Elapsed", words.duration(record.seconds)],
             ["Speed", words.speed(speed) if speed else _UNKNOWN],
             ["Samples", f"{words.count(speed * size)} per s" if speed and size else _UNKNOWN],
             ["Memory", words.memory(now.memory_mb) if now and now.memory_mb else _UNKNOWN],

@@ -13,7 +13,7 @@ from nb_optimizer.core import store
 from nb_optimizer.core.errors import UserError, listing, nearest
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
-from nb_optimizer.core.training import metric, regularize, state
+from nb_optimizer.core.training import diagnosis, metric, regularize, state
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.core.training.framework import ValidationCut
 from nb_optimizer.core.training.interrupt import graceful_interrupt
@@ -48,6 +48,7 @@ class Fit:
         self.validation_was_cut = False
         self.ended_itself = False  # the last planned epoch is over
         self.started = False
+        self._weights_are_broken = False
         self._start = time.perf_counter()
         self._extra: list[Any] = []
         self._before: state.Snapshot | None = None  # to undo a first batch under a wrong monitor
@@ -132,12 +133,16 @@ class Fit:
         if event.partial:
             return
         is_best = self.record.best is not before
-        is_last = event.epoch >= self.record.planned_epochs
-        if is_last and not self.model.stop_training:
+        if event.epoch >= self.record.planned_epochs:
+            self.attend()  # a wish for more epochs may have come in at the last moment
+        self.steering.apply()
+        if event.epoch >= self.record.planned_epochs and not self.model.stop_training:
             self.ended_itself = True
             self.model.stop_training = True
         if self.model.stop_training or self.keeper.wants(is_best=is_best):
-            self.keeper.take(self._snapshot, is_best=is_best)
+            sound = self.keeper.take(self._snapshot, is_best=is_best)
+            if not sound:
+                self._tell_broken_weights()
 
     def attend(self) -> None:
         """Take the wishes that have come in, from the panel and from other kernels."""
@@ -294,6 +299,17 @@ class Fit:
             rate_factor=self.rate.factor,
         )
         return snapshot
+
+    def _tell_broken_weights(self) -> None:
+        if self._weights_are_broken:
+            return
+        self._weights_are_broken = True
+        causes = diagnosis.causes(self.model, self.call.values, self.rate.get())
+        self.note(
+            "the model's weights hold NaN or infinite values, so this epoch is not kept as the "
+            f"best. Likely causes: {'; '.join(causes)}",
+            "warning",
+        )
 
     def _save_architecture(self) -> None:
         target = self.path / MODEL

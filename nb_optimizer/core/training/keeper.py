@@ -45,17 +45,24 @@ class Keeper:
         """Whether the state at this epoch's end should be copied."""
         return is_best or self._clock() >= self._copy_due
 
-    def take(self, make: Callable[[], state.Snapshot], *, is_best: bool) -> None:
-        """Copy the state by ``make`` and write it if it is due."""
+    def take(self, make: Callable[[], state.Snapshot], *, is_best: bool) -> bool:
+        """Copy the state by ``make`` and write it if it is due.
+
+        Return ``False`` for weights that are not finite: those are never the best, whatever the
+        metric says (a ReLU can hide a NaN), and do not replace the latest sound state.
+        """
         start = self._clock()
         snapshot = make()
         now = self._clock()
         self._copy_due = now + (now - start) * _SHARE
+        if not state.is_finite(snapshot):
+            return False
         self.latest = snapshot
         if is_best:
             self.best = snapshot
             self._write_if_due(BEST)
         self._write_if_due(LATEST)
+        return True
 
     def close(self) -> bool:
         """Write what is not yet on disk; ``False`` if the disk needs more than a minute."""

@@ -68,6 +68,12 @@ def take(subject: Subject, epoch: int) -> Snapshot:
     )
 
 
+def is_finite(snapshot: Snapshot) -> bool:
+    """Whether all weights are numbers."""
+    floats = (a for a in snapshot.model if a.dtype.kind == "f")
+    return all(bool(np.isfinite(a).all()) for a in floats)
+
+
 def take_rest(snapshot: Snapshot, callbacks: list[Any], **more: Any) -> None:
     """Add the callbacks' state and the random streams of Python and NumPy to a snapshot."""
     snapshot.rest = {
