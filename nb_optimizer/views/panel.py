@@ -29,6 +29,7 @@ SHARE = 0.02  # of the time, at most, goes into pushes
 ENTER = 1.0  # seconds between the Enter key and the text that was typed
 MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
+SCRIPTS = ("panel_chart.js", "panel.js")  # one script for the page: it cannot import a neighbour
 _HERE = Path(__file__).parent
 _AT_ONCE = (ev.RunBegin, ev.Resumed, ev.RunEnd, ev.Intervention, ev.NonFinite, ev.Note)
 _ANSWERS = {
@@ -44,7 +45,7 @@ _ANSWERS = {
 class Board(anywidget.AnyWidget):  # type: ignore[misc]
     """Charts and numbers; ``panel.js`` draws them from these traits alone."""
 
-    _esm = _HERE / "panel.js"
+    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
     _css = _HERE / "panel.css"
     _series = traitlets.Bytes().tag(sync=True)  # curves by epoch
     _batch = traitlets.Bytes().tag(sync=True)  # batch losses of this epoch
@@ -79,6 +80,11 @@ class PanelView:
         self._pump = Pump(lambda: self._ids)
         self._push()
 
+    @property
+    def buttons_work(self) -> bool:
+        """Whether clicks arrive while the cell is running."""
+        return self._pump.works
+
     # ---- what the run calls
 
     def show(self, event: ev.Event, record: RunRecord) -> None:
@@ -86,7 +92,7 @@ class PanelView:
         if record is not self._picture.record:
             self._picture = Picture(record)
         else:
-            self._picture.fold(event)
+            self._picture.curves.fold(event)
         if isinstance(event, ev.EpochEnd):
             self._say = self._picture.summary(event)
         elif isinstance(event, ev.Intervention):
@@ -130,11 +136,11 @@ class PanelView:
     def _write(self, picture: Picture) -> None:
         control, board = self._control, self._board
         state = picture.state(pausing=control.pause.is_set(), stopping=control.stop.is_set())
-        series, charts = picture.charts()
         hint = "" if self._pump.works else f"{BUTTONS_WAIT} ({self._pump.why_not})."
         with board.hold_sync():
-            board._series, board._batch = series, picture.batches()
-            board._meta = picture.meta(charts, hint)
+            board._series = picture.curves.drawn()[0]
+            board._batch = picture.curves.batches()
+            board._meta = picture.meta(hint)
             board._now = picture.now(state, self._say, self._answer)
             board._status = picture.status(state)
         self._set_controls(state)

@@ -11,9 +11,8 @@ from typing import Any
 from nb_optimizer.core import events as ev
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.views import words
-from nb_optimizer.views.curves import Curve, Point, pack
+from nb_optimizer.views.curves import CHARTS, RunCurves
 
-CHARTS = 4
 MARKS = 40
 NOTES = 4
 BLOCKS = 20  # a longer patience is drawn as a bar
@@ -27,102 +26,21 @@ _PHASES = {
 
 
 class Picture:
-    """Follows one record; folding an epoch in costs the same at epoch 10 and at epoch 10,000."""
+    """What is shown of one record; charts and values come from its ``curves``."""
 
     def __init__(self, record: RunRecord) -> None:
         self.record = record
-        self._curves: dict[str, Curve] = {}
-        self._at_best: dict[str, float] = {}
-        self._ghost: tuple[RunRecord | None, dict[str, Curve]] = (None, {})
-        self._drawn: tuple[bytes, list[dict[str, Any]]] | None = None
-        self._start_over()
-
-    def fold(self, event: ev.Event) -> None:
-        """Take an event in that the record has just taken in."""
-        if isinstance(event, ev.EpochEnd) and not event.partial:
-            self._epoch(event)
-        elif isinstance(event, ev.Resumed):
-            self._start_over()
-
-    def _start_over(self) -> None:
-        self._curves, self._at_best, self._drawn = {}, {}, None
-        for epoch in self.record.epochs:
-            self._epoch(epoch)
-
-    def _epoch(self, event: ev.EpochEnd) -> None:
-        for name, value in event.values.items():
-            self._curves.setdefault(name, Curve()).add(event.epoch, value)
-        best = self.record.best
-        if best and best.epoch == event.epoch:
-            self._at_best = event.values
-        self._drawn = None
-
-    # ---- the charts
-
-    def charts(self) -> tuple[bytes, list[dict[str, Any]]]:
-        """Return the packed curves and, in the same order, what is drawn where."""
-        if self._drawn is None or self._ghost[0] is not self.record.ghost:
-            self._drawn = self._draw()
-        return self._drawn
-
-    def _draw(self) -> tuple[bytes, list[dict[str, Any]]]:
-        packed: list[list[Point]] = []
-        charts = []
-        for name in self._names()[:CHARTS]:
-            curves = self._of(name)
-            packed.extend(curves.values())
-            charts.append(self._chart(name, {kind: len(c) for kind, c in curves.items()}))
-        return pack(packed), charts
-
-    def batches(self) -> bytes:
-        """Return the true batch losses of this epoch, packed."""
-        return pack([Curve(self.record.batch_losses).points()])
-
-    def _names(self) -> list[str]:
-        first = {"loss": 0, self.record.begin.monitor.removeprefix("val_"): 1}
-        names = dict.fromkeys(name.removeprefix("val_") for name in self._curves)
-        return sorted(names, key=lambda name: first.get(name, 2))
-
-    def _of(self, name: str) -> dict[str, list[Point]]:
-        ghosts = self._ghosts()
-        found = {
-            "training": self._curves.get(name),
-            "validation": self._curves.get(f"val_{name}"),
-            "previous": ghosts.get(f"val_{name}", ghosts.get(name)),
-        }
-        return {kind: curve.points() for kind, curve in found.items() if curve}
-
-    def _ghosts(self) -> dict[str, Curve]:
-        ghost = self.record.ghost
-        if self._ghost[0] is not ghost:
-            self._ghost = (ghost, Picture(ghost)._curves if ghost else {})  # noqa: SLF001
-        return self._ghost[1]
-
-    def _chart(self, name: str, lengths: dict[str, int]) -> dict[str, Any]:
-        drawn = f"val_{name}" if f"val_{name}" in self._at_best else name
-        ring = self._at_best.get(drawn)
-        best = self.record.best
-        return {
-            "name": words.one_line(name, 40),
-            "curves": list(lengths.items()),
-            "now": self._values(name, {n: c.last[1] for n, c in self._curves.items() if c.last}),
-            "best": self._values(name, self._at_best),
-            "ring": [best.epoch, ring] if best and ring is not None and math.isfinite(ring) else [],
-        }
-
-    def _values(self, name: str, values: dict[str, float]) -> str:
-        pairs = {"": values.get(name), "validation ": values.get(f"val_{name}")}
-        return ", ".join(f"{k}{words.number(v)}" for k, v in pairs.items() if v is not None)
+        self.curves = RunCurves(record)
 
     # ---- what changes seldom
 
-    def meta(self, charts: list[dict[str, Any]], hint: str) -> dict[str, Any]:
-        """Return names, marks, notes and the early-stopping meter."""
+    def meta(self, hint: str) -> dict[str, Any]:
+        """Return the charts' layout, marks, notes and the early-stopping meter."""
         record = self.record
         return {
             "title": words.title(record),
             "model": words.model(record),
-            "charts": charts,
+            "charts": self.curves.drawn()[1],
             "more": self._more(),
             "best_epoch": record.best.epoch if record.best else 0,
             "planned": record.planned_epochs,
@@ -137,7 +55,7 @@ class Picture:
         }
 
     def _more(self) -> str:
-        hidden = self._names()[CHARTS:]
+        hidden = self.curves.names()[CHARTS:]
         if not hidden:
             return ""
         names = words.one_line(", ".join(hidden), 120)
@@ -160,7 +78,7 @@ class Picture:
     def _meter(self) -> dict[str, Any]:
         state = self.record.stopping
         if not state:
-            text = words.meter(self.record).capitalize() or "No finished epoch to compare yet"
+            text = _capital(words.meter(self.record)) or "No epoch to compare with yet"
             return {"text": text, "used": 0, "of": 0, "blocks": False}
         wait, patience = int(state.get("wait") or 0), int(state.get("patience") or 0)
         text = _stopping(state, self.record.epochs[-1].epoch)
@@ -237,10 +155,10 @@ class Picture:
         if record.status != RUNNING:
             return words.one_line(words.status(record), 120)
         parts.append(f"epoch {epoch}/{record.planned_epochs}")
-        curve = self._curves.get(record.begin.monitor) or self._curves.get("loss")
-        if curve and curve.last:
-            name = record.begin.monitor if record.begin.monitor in self._curves else "loss"
-            parts.append(f"{words.one_line(name, 40)} {words.number(curve.last[1])}")
+        newest = self.curves.newest()
+        name = record.begin.monitor if record.begin.monitor in newest else "loss"
+        if name in newest:
+            parts.append(f"{words.one_line(name, 40)} {words.number(newest[name])}")
         if record.eta_seconds is not None:
             parts.append(f"{words.duration(record.eta_seconds)} left")
         return " \u00b7 ".join(parts)
@@ -256,7 +174,7 @@ class Picture:
     def _where(self) -> str:
         record, now = self.record, self.record.progress
         if record.status != RUNNING:
-            return words.status_rest(record)
+            return _capital(words.status_rest(record))
         if now is None:
             return f"{words.many(record.planned_epochs, 'epoch')} planned, about to start"
         total = f" of {words.count(record.begin.steps)}" if record.begin.steps else ""
@@ -283,6 +201,10 @@ class Picture:
             ["Learning rate", words.number(rate) if rate is not None else _UNKNOWN],
         ]
         return facts if record.status == RUNNING else facts[1:]
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
 
 
 def _stopping(state: dict[str, Any], epoch: int) -> str:

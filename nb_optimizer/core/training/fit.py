@@ -10,16 +10,17 @@ from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store
-from nb_optimizer.core.errors import UserError, listing, nearest
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
-from nb_optimizer.core.training import diagnosis, metric, regularize, state
+from nb_optimizer.core.training import diagnosis, state
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.core.training.framework import ValidationCut
 from nb_optimizer.core.training.interrupt import graceful_interrupt
 from nb_optimizer.core.training.keeper import Keeper
+from nb_optimizer.core.training.opening import opening
+from nb_optimizer.core.training.options import Options
 from nb_optimizer.core.training.outcome import outcome
-from nb_optimizer.core.training.rate import Rate, plateau
+from nb_optimizer.core.training.rate import Rate
 from nb_optimizer.core.training.resume import Resume
 from nb_optimizer.core.training.steer import Steering
 from nb_optimizer.core.training.watch import Watch
@@ -44,14 +45,12 @@ class Fit:
         self.control = Control()
         self.rate = Rate(framework, self.model)
         self.steering = Steering(self)
-        self.added = regularize.Regularization()
+        self.options = Options(self)
         self.validation_was_cut = False
         self.ended_itself = False  # the last planned epoch is over
         self.started = False
         self._weights_are_broken = False
         self._start = time.perf_counter()
-        self._extra: list[Any] = []
-        self._before: state.Snapshot | None = None  # to undo a first batch under a wrong monitor
         self._stop_look = 0.0
         self._faults: list[OSError] = []
         self.resume = Resume(self)
@@ -84,7 +83,7 @@ class Fit:
                 self.resume.installed(),
                 warnings.catch_warnings(),
             ):
-                history = self.call.run(self._callbacks())
+                history = self.call.run(self.options.callbacks(self.watch))
         except BaseException as raised:
             error = raised
             raise
@@ -109,16 +108,11 @@ class Fit:
 
     def begin(self, steps: int | None) -> None:
         """The model is built: put the plan on it, restore a resumed state, open the record."""
-        self._set_rate()
-        self.added = regularize.add(
-            self.framework, self.model, l1=self.plan.l1, l2=self.plan.l2, dropout=self.plan.dropout
-        )
+        self.options.put_on()
         self._open(steps)
-        for text in self.added.notes:
-            self.note(text)
+        self.options.tell()
         self.resume.restore(self.subject)
-        if self.plan.monitor:
-            self._before = state.take(self.subject, 0)
+        self.options.guard_monitor()
         self._save_architecture()
 
     def epoch_begin(self) -> None:
@@ -127,7 +121,7 @@ class Fit:
 
     def epoch_end(self, event: ev.EpochEnd) -> None:
         """An epoch is over: record it, keep its state, end the run if it was the last."""
-        self._check_monitor(event.values)
+        self.options.check_monitor(event.values)
         before = self.record.best
         self.emit(event)
         if event.partial:
@@ -163,16 +157,6 @@ class Fit:
         steps = self.record.begin.steps
         return self.validation_was_cut or steps is None or steps_done < steps
 
-    def stopping_state(self) -> dict[str, Any] | None:
-        """The state of the early stopping in force."""
-        callbacks = self.call.callbacks + self._extra
-        return metric.stopping_state(self.framework.find_early_stopping(callbacks))
-
-    def logged_loss(self) -> float | None:
-        """The loss that a ``train_step`` of the user's own returned last."""
-        logs = getattr(self._extra[-1], "batch_logs", None) if self._extra else None
-        return float(logs["loss"]) if logs and "loss" in logs else None
-
     # ---- telling
 
     def emit(self, event: ev.Event, *, save: bool = True) -> None:
@@ -198,7 +182,7 @@ class Fit:
     @property
     def subject(self) -> state.Subject:
         """What snapshots are taken of."""
-        return state.Subject(self.framework, self.model, self.added.variables)
+        return state.Subject(self.framework, self.model, self.options.regularization.variables)
 
     @property
     def steps_per_execution(self) -> int:
@@ -207,94 +191,20 @@ class Fit:
 
     # ---- inside
 
-    def _callbacks(self) -> list[Any]:
-        plan, monitor = self.plan, self._monitor()
-        if plan.patience is not None:
-            self._extra.append(
-                self.framework.early_stopping(
-                    monitor=monitor,
-                    patience=plan.patience,
-                    min_delta=plan.min_delta,
-                    mode=metric.direction(monitor),
-                )
-            )
-        if plan.reduce_lr is not None:
-            lowering = plateau(self.framework, self.rate, monitor, plan.reduce_lr, plan.min_delta)
-            self._extra.append(lowering)
-        own_step = self.framework.has_own_train_step(self.model)
-        self._extra.append(self.framework.hooks(self.watch, self.call.epochs, wants_logs=own_step))
-        return self._extra
-
-    @property
-    def stateful_callbacks(self) -> list[Any]:
-        """The callbacks whose state belongs to a checkpoint: all but our own hooks."""
-        return self.call.callbacks + self._extra[:-1]
-
-    def _monitor(self) -> str:
-        if self.plan.monitor:
-            return self.plan.monitor
-        users = self.framework.find_early_stopping(self.call.callbacks)
-        if users is not None:
-            return str(users.monitor)
-        return "val_loss" if self.call.validates else "loss"
-
     def _open(self, steps: int | None) -> None:
         self.started = True
-        host, pid, started = store.this_process()
         if self.resume.path:
-            self.resume.open(host, pid, started)
+            self.resume.open()
             return
+        self.emit(opening(self, steps))
         if self.plan.resume:
             self.note("nothing to resume: this cell has no earlier run, so it starts at epoch 1")
-        monitor = self._monitor()
-        self.emit(
-            ev.RunBegin(
-                time=time.time(),
-                run=self.path.name,
-                name=self.plan.name,
-                key=self.key,
-                cell_id=self.training.source.cell_id,
-                model=str(self.model.name),
-                framework=self.framework.name,
-                parameters=int(self.model.count_params()) if self.model.built else 0,
-                epochs=self.call.epochs,
-                steps=steps,
-                batch_size=self.call.batch_size,
-                validates=self.call.validates,
-                monitor=monitor,
-                direction=metric.direction(monitor),
-                options=self.plan.changed(),
-                host=host,
-                pid=pid,
-                started=started,
-            )
-        )
-
-    def _set_rate(self) -> None:
-        if self.plan.lr is None:
-            return
-        if self.rate.is_schedule:
-            first = self.rate.get()
-            self.rate.scale(self.plan.lr / first if first else 1.0)
-            return
-        self.rate.set(float(self.plan.lr))
-
-    def _check_monitor(self, values: dict[str, float]) -> None:
-        """Refuse a monitor that the run does not produce, and give the weights back."""
-        before, self._before = self._before, None
-        if before is None or self.plan.monitor in values:
-            return
-        state.put(self.subject, before)
-        word = self.plan.monitor or ""
-        message = f'--monitor takes a metric of this run, got "{word}".{nearest(word, values)}'
-        message = f"{message} The run has {listing(values)}."
-        raise UserError(message)
 
     def _snapshot(self) -> state.Snapshot:
         snapshot = state.take(self.subject, self.record.epochs[-1].epoch)
         state.take_rest(
             snapshot,
-            self.stateful_callbacks,
+            self.options.stateful_callbacks,
             planned=self.record.planned_epochs,
             rate_factor=self.rate.factor,
         )
@@ -330,9 +240,8 @@ class Fit:
         return {}
 
     def _close(self, error: BaseException | None) -> None:
-        self.rate.restore()
         restored = self._restore_best(error)
-        self.added.remove(self.framework, self.model)
+        self.options.take_off()
         if self.started:
             self.keeper.close()
             status, reason = outcome(self, error)

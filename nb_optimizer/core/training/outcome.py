@@ -39,7 +39,7 @@ def _by_error(error: BaseException) -> tuple[str, str]:
 
 
 def _why(fit: Fit) -> str:
-    state = fit.stopping_state()
+    state = fit.options.stopping_state()
     if state and state["wait"] >= state["patience"]:
         return f"{state['monitor']} has not improved for {state['wait']} epochs"
     known = (fit.framework.module.callbacks.TerminateOnNaN,)

@@ -78,13 +78,14 @@ class Resume:
         with self._replay.installed(self._fit.framework):
             yield
 
-    def open(self, host: str, pid: int, started: float) -> None:
+    def open(self) -> None:
         """Write in the journal that the run goes on."""
         if self.finished:
             self._fit.note("this run was complete: its weights are back, nothing is left to train")
             return
-        event = ev.Resumed(time.time(), self.epoch, self._fit.call.epochs, host, pid, started)
-        self._fit.emit(event)
+        self._fit.emit(
+            ev.Resumed(time.time(), self.epoch, self._fit.call.epochs, *store.this_process())
+        )
         where = f"after epoch {self.epoch}" if self.epoch else "at epoch 1: nothing was saved yet"
         self._fit.note(f"resumed {where}")
 
@@ -96,7 +97,7 @@ class Resume:
         self._fit.rate.scale(self._from.rest["rate_factor"])
         if not self.finished:
             self._repeat_input()
-        unmatched = state.put_rest(self._from, self._fit.stateful_callbacks)
+        unmatched = state.put_rest(self._from, self._fit.options.stateful_callbacks)
         for name in unmatched:
             self._fit.note(f"the state of {name} was not saved, so it starts afresh", "warning")
         if self.finished and self.record and self.record.restored_epoch and self.best:

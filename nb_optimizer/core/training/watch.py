@@ -102,7 +102,7 @@ class Watch:
             seconds=time.perf_counter() - self._epoch_start,
             validation_seconds=self._validation_seconds,
             partial=self._fit.is_partial(self.steps_done),
-            stopping=self._fit.stopping_state(),
+            stopping=self._fit.options.stopping_state(),
         )
         self._fit.epoch_end(event)
         if time.perf_counter() >= self._tick_due:
@@ -152,7 +152,7 @@ class Watch:
             return
         loss = self._loss.since_last()
         if loss is None:
-            loss = self._fit.logged_loss()
+            loss = self._fit.options.logged_loss()
         if loss is not None:
             self._points.append((float(steps), loss))
             self._look_for_nan(loss, self._sampled_step + 1, steps)

@@ -43,7 +43,12 @@ def test_first_interrupt_stops_skips_validation_and_restores_the_best(train, mod
     with train(seed=1, lr=0.5) as run:
         net = model()
         history = net.fit(
-            x, y, validation_split=0.2, epochs=9, batch_size=16, callbacks=[at_batch(27, interrupt), watch]
+            x,
+            y,
+            validation_split=0.2,
+            epochs=9,
+            batch_size=16,
+            callbacks=[at_batch(27, interrupt), watch],
         )
     assert signal.getsignal(signal.SIGINT) is before
     assert run.status == "stopped"
@@ -73,7 +78,12 @@ def test_interrupt_within_validation_cuts_it(train, model, data):
 
     with train() as run:
         model().fit(
-            x, y, validation_data=(x, y), validation_batch_size=16, epochs=9, callbacks=[InValidation()]
+            x,
+            y,
+            validation_data=(x, y),
+            validation_batch_size=16,
+            epochs=9,
+            callbacks=[InValidation()],
         )
     assert run.status == "stopped"
     assert run.epochs == 1

@@ -249,18 +249,22 @@ def test_batch_size_of_a_dataset_is_refused_before_training(train, model, data):
     net = model()
     before = net.get_weights()
     batches = tf.data.Dataset.from_tensor_slices(data).batch(8)
-    with pytest.raises(UserError, match="--batch-size 16 applies to array input"):
-        with train(batch_size=16):
-            net.fit(batches, epochs=1)
+    with (
+        pytest.raises(UserError, match="--batch-size 16 applies to array input"),
+        train(batch_size=16),
+    ):
+        net.fit(batches, epochs=1)
     np.testing.assert_array_equal(before[0], net.get_weights()[0])
 
 
 def test_unknown_monitor_names_the_known_and_gives_the_weights_back(train, model, data):
     net = model()
     before = net.get_weights()
-    with pytest.raises(UserError, match='Did you mean "val_accuracy"') as told:
-        with train(monitor="val_acuracy"):
-            net.fit(*data, validation_split=0.2, epochs=2)
+    with (
+        pytest.raises(UserError, match='Did you mean "val_accuracy"') as told,
+        train(monitor="val_acuracy"),
+    ):
+        net.fit(*data, validation_split=0.2, epochs=2)
     assert "loss, accuracy, val_loss and val_accuracy" in str(told.value)
     np.testing.assert_array_equal(before[0], net.get_weights()[0])
     assert int(net.optimizer.iterations) == 0
@@ -268,9 +272,11 @@ def test_unknown_monitor_names_the_known_and_gives_the_weights_back(train, model
 
 def test_precision_of_a_model_from_before_is_refused(train, model, data):
     net = model()
-    with pytest.raises(UserError, match="was built before, with float32"):
-        with train(precision="mixed_bfloat16"):
-            net.fit(*data)
+    with (
+        pytest.raises(UserError, match="was built before, with float32"),
+        train(precision="mixed_bfloat16"),
+    ):
+        net.fit(*data)
 
 
 def test_regularization_is_said_applied_and_taken_off(train, model, data, recorder):
