@@ -9,7 +9,7 @@ from typing import Any
 
 import ipywidgets
 import pytest
-from panel_bench import BEGIN, Bench, Wire, progress
+from panel_bench import BEGIN, Bench, Wire, epoch_end, progress
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.views import panel

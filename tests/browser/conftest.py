@@ -1,0 +1,92 @@
+"""A JupyterLab server and a Chromium, or a printed reason why there is none."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import nbformat
+import pytest
+
+SCREENS = Path(os.environ.get("NBO_SCREENS", Path(__file__).parents[2] / ".cache" / "screens"))
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    names = ("chromium", "chromium-browser", "google-chrome")
+    path = next((p for n in names if (p := shutil.which(n))), None)
+    if path is None:
+        if os.environ.get("CI"):
+            pytest.fail("CI must have a Chromium; tests/browser/install_chromium.sh installs it")
+        pytest.skip("no Chromium here; see tests/browser/install_chromium.sh")
+    sync_api = pytest.importorskip("playwright.sync_api")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=path, args=["--no-sandbox", "--disable-gpu"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("notebooks")
+
+
+@pytest.fixture(scope="session")
+def server(folder, tmp_path_factory):
+    """Yield the address of a JupyterLab that serves ``folder``."""
+    home = tmp_path_factory.mktemp("home")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
+    env = {**os.environ, **{f"JUPYTER_{n}": str(home / n) for n in names}}
+    env |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    options = (
+        f"--port={port} --no-browser --allow-root --IdentityProvider.token= "
+        f"--ServerApp.root_dir={folder} --LabApp.expose_app_in_browser=True "
+        "--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
+    )
+    command = [sys.executable, "-m", "jupyterlab", *options.split()]
+    log = (home / "log").open("wb")
+    process = subprocess.Popen(command, env=env, stdout=log, stderr=log)
+    address = f"http://127.0.0.1:{port}"
+    for _ in range(240):
+        try:
+            urllib.request.urlopen(address + "/api", timeout=1)  # noqa: S310 - our own server
+            break
+        except OSError:
+            time.sleep(0.25)
+    else:
+        pytest.fail((home / "log").read_text()[-2000:])
+    yield address
+    process.terminate()
+    process.wait(20)
+
+
+@pytest.fixture
+def page(chromium):
+    made = chromium.new_page(viewport={"width": 1200, "height": 1100})
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="session")
+def screens():
+    SCREENS.mkdir(parents=True, exist_ok=True)
+    return SCREENS
+
+
+def write_notebook(path, *sources):
+    """Write a notebook with these code cells."""
+    notebook = nbformat.v4.new_notebook()
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook.cells = [nbformat.v4.new_code_cell(s) for s in sources]
+    nbformat.write(notebook, path)
