@@ -49,9 +49,14 @@ def server(folder, tmp_path_factory):
     names = ("CONFIG_DIR", "DATA_DIR", "RUNTIME_DIR")
     env = {**os.environ, **{f"JUPYTER_{n}": str(home / n) for n in names}}
     env |= {"IPYTHONDIR": str(home / "ipython"), "JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    # JupyterLab's question about its news would lie over the picture.
+    quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
+    quiet.mkdir(parents=True)
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
     options = (
         f"--port={port} --no-browser --allow-root --IdentityProvider.token= "
         f"--ServerApp.root_dir={folder} --LabApp.expose_app_in_browser=True "
+        "--JupyterNotebookApp.expose_app_in_browser=True "
         "--LabApp.news_url=None --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"
     )
     command = [sys.executable, "-m", "jupyterlab", *options.split()]

@@ -33,12 +33,21 @@ history = model.fit(x, y, validation_split=0.2, epochs=2000)
 AFTER = "print('after:', run.status, run.best.epoch == np.argmin(run.history['val_loss']) + 1)"
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+HAS_PAGE = "window.jupyterapp && window.jupyterapp.shell.currentWidget"
+
+
+def wait_for_kernel(page):
+    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.evaluate(
+        "async () => { const s = window.jupyterapp.shell.currentWidget.sessionContext;"
+        " await s.ready; await s.session.kernel.info; }"
+    )
 
 
 def open_lab(page, server, name, theme=None):
     page.goto(f"{server}/lab/tree/{name}?reset")
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget", timeout=60_000)
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
+    page.wait_for_function(HAS_PAGE, timeout=60_000)
+    wait_for_kernel(page)
     if theme:
         change = "t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})"
         page.evaluate(change, THEMES[theme])
@@ -71,12 +80,12 @@ def test_lab_trains_live_stops_saves_and_shows_it_again(page, server, folder, sc
     write_notebook(path, LOAD, TRAIN, AFTER)
     open_lab(page, server, path.name, theme)
     run_all(page)
-    page.wait_for_selector(".nbopt-board", timeout=120_000)
+    page.wait_for_selector(".nbopt-panel", timeout=45_000)
     page.wait_for_function(
-        "() => /Epoch ([3-9]|\\\\d\\\\d)/.test(document.querySelector('.nbopt-board').innerText)",
+        "() => /Epoch ([3-9]|\\\\d\\\\d)/.test(document.querySelector('.nbopt-panel').innerText)",
         timeout=60_000,
     )
-    page.locator(".jp-OutputArea-output .nbopt-board").last.scroll_into_view_if_needed()
+    page.locator(".jp-OutputArea-output .nbopt-panel").last.scroll_into_view_if_needed()
     page.wait_for_timeout(1500)
     page.screenshot(path=screens / f"lab-{theme}-live.png")
     page.get_by_role("button", name="Stop", exact=True).first.click()
@@ -98,10 +107,10 @@ def test_notebook_7_trains_live_and_stops(page, server, folder, screens):
     path = folder / "seven.ipynb"
     write_notebook(path, LOAD, TRAIN, AFTER)
     page.goto(f"{server}/notebooks/{path.name}")
-    page.wait_for_selector(".jp-Notebook .jp-Cell", timeout=60_000)
-    page.wait_for_function("window.jupyterapp && window.jupyterapp.shell.currentWidget", timeout=60_000)
+    page.wait_for_function(HAS_PAGE, timeout=60_000)
+    wait_for_kernel(page)
     run_all(page)
-    page.wait_for_selector(".nbopt-board", timeout=120_000)
+    page.wait_for_selector(".nbopt-panel", timeout=45_000)
     page.wait_for_timeout(2500)
     page.screenshot(path=screens / "notebook7-live.png")
     page.get_by_role("button", name="Stop", exact=True).first.click()
