@@ -115,7 +115,7 @@ def read_record(path: Path) -> RunRecord:
     events, damaged = journal.read(path / journal.FILE)
     record = RunRecord.of(events)
     record.damaged_lines = damaged
-    if record.status == RUNNING and not is_alive(record):
+    if record.status == RUNNING and not is_alive(record, path):
         record.status = INTERRUPTED
         record.reason = "its process ended without closing the run"
     return record
@@ -132,9 +132,15 @@ def read_begin(path: Path) -> RunBegin:
     return event if isinstance(event, RunBegin) else RunBegin(time=0.0, run=path.name)
 
 
-def is_alive(record: RunRecord) -> bool:
-    """Whether the process that writes this run still lives."""
+# Runs that this process has open: a run of ours whose end could not be written is not running.
+open_here: set[Path] = set()
+
+
+def is_alive(record: RunRecord, path: Path) -> bool:
+    """Whether the process that writes this run still lives, and still trains it."""
     host, pid, started = record.owner
+    if pid == os.getpid() and host == socket.gethostname():
+        return path.resolve() in open_here
     if host and host != socket.gethostname():
         return time.time() - record.last_time < _SILENCE_MEANS_DEAD
     try:

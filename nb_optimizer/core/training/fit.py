@@ -56,6 +56,7 @@ class Fit:
         self.resume = Resume(self)
         self.record = self.resume.record or RunRecord()
         self.path = self.resume.path or training.store.create()
+        store.open_here.add(self.path.resolve())
         self.record.ghost = training.store.previous(
             key, training.source.cell_id, self.plan.name, exclude=self.path
         )
@@ -110,7 +111,8 @@ class Fit:
         """The model is built: put the plan on it, restore a resumed state, open the record."""
         self.options.put_on()
         self._open(steps)
-        self.options.tell()
+        if not self.resume.path:
+            self.options.tell()
         self.resume.restore(self.subject)
         self.options.guard_monitor()
         self._save_architecture()
@@ -249,6 +251,7 @@ class Fit:
             self.emit(ev.RunEnd(time.time(), status, reason, seconds, restored))
             self.training.guard(lambda: self._view.close(self.record))
         self._journal.close()
+        store.open_here.discard(self.path.resolve())
         (self.path / store.STOP_FILE).unlink(missing_ok=True)
         if not self.started:
             self.training.guard(lambda: self._view.close(self.record))

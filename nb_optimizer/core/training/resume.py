@@ -86,8 +86,8 @@ class Resume:
         self._fit.emit(
             ev.Resumed(time.time(), self.epoch, self._fit.call.epochs, *store.this_process())
         )
-        where = f"after epoch {self.epoch}" if self.epoch else "at epoch 1: nothing was saved yet"
-        self._fit.note(f"resumed {where}")
+        if not self.epoch:
+            self._fit.note("no state was saved before it ended, so it starts again at epoch 1")
 
     def restore(self, subject: state.Subject) -> None:
         """Put the saved state on the model, the callbacks and the random streams."""

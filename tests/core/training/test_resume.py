@@ -133,8 +133,6 @@ def test_dead_run_without_checkpoint_starts_again(train, model, data, store):
         (run.path / name).unlink()
     lines = (run.path / FILE).read_text().splitlines(keepends=True)
     (run.path / FILE).write_text("".join(lines[:-1]))  # no RunEnd: as after SIGKILL
-    assert read_record(run.path).status == "running"  # this process still lives
-    (run.path / FILE).write_text("".join(lines[:-1]).replace('"pid":', '"pid":9'))
     assert read_record(run.path).status == "interrupted"
     with train(resume=True) as again:
         model().fit(x, y, epochs=2)

@@ -1,0 +1,156 @@
+"""What watching costs: CPU time of the same training, plain, watched, and with livelossplot.
+
+    make bench
+
+A model with steps of about 5 ms, 2,000 batches an epoch, is trained in a real Jupyter kernel, one
+epoch per run, in all variants by turns. A client plays the front end: it says "ready", so that the
+live panel stays, and counts the bytes it is sent. CPU time is the kernel process's own, all its
+threads together; the ratio is against plain ``fit(verbose=0)`` of the same round, and the median
+over the rounds is shown with the smallest and the largest. A second plain variant shows the noise.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import sys
+import tempfile
+
+from jupyter_client.manager import start_new_kernel
+
+PREPARE = """
+import os
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+%load_ext nb_optimizer
+import json, time, keras, numpy as np
+import livelossplot
+from livelossplot import PlotLossesKeras
+rng = np.random.default_rng(0)
+x = rng.random(({rows}, 64), dtype="float32")
+y = rng.integers(0, 10, {rows}).astype("int32")
+model = keras.Sequential([keras.Input((64,))]
+    + [keras.layers.Dense({width}, activation="relu") for _ in range(4)]
+    + [keras.layers.Dense(10, activation="softmax")])
+model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+state = model.get_weights()
+model.fit(x[:640], y[:640], batch_size=32, verbose=0)
+
+class Clock:
+    def __enter__(self):
+        self.cpu, self.wall = time.process_time(), time.perf_counter()
+    def __exit__(self, *_):
+        cpu, wall = time.process_time() - self.cpu, time.perf_counter() - self.wall
+        print("CLOCK", json.dumps([cpu, wall]))
+"""
+FIT = "model.fit(x, y, batch_size=32, epochs={epochs}{more})"
+VARIANTS = {
+    "plain": "with Clock(): " + FIT.replace("{more}", ", verbose=0"),
+    "plain again": "with Clock(): " + FIT.replace("{more}", ", verbose=0"),
+    "%%train, live panel": "%%train --live widget\nwith Clock(): " + FIT.replace("{more}", ""),
+    "%%train, live HTML": "%%train --live html\nwith Clock(): " + FIT.replace("{more}", ""),
+    "%%train, text": "%%train --live text\nwith Clock(): " + FIT.replace("{more}", ""),
+    "Keras verbose=1": "with Clock(): " + FIT.replace("{more}", ", verbose=1"),
+    "livelossplot": "with Clock(): "
+    + FIT.replace("{more}", ", verbose=0, callbacks=[PlotLossesKeras()]"),
+}
+
+
+class FrontEnd:
+    """A client that runs cells, answers the panel's first message, and counts bytes."""
+
+    def __init__(self, folder):
+        self.manager, self.client = start_new_kernel(cwd=folder)
+
+    def run(self, code):
+        """Run a cell; return the clock's figures and the bytes of its messages."""
+        sent, clock = 0, None
+
+        def keep(message):
+            nonlocal sent, clock
+            content = message["content"]
+            sent += len(json.dumps(content, default=str)) + sum(map(len, message["buffers"]))
+            if message["msg_type"] == "comm_open" and "_esm" in content["data"].get("state", {}):
+                self._ready(content["comm_id"])
+            elif message["msg_type"] == "stream":
+                for line in content["text"].splitlines():
+                    if line.startswith("CLOCK "):
+                        clock = json.loads(line[6:])
+            elif message["msg_type"] == "error":
+                sys.exit("\n".join(content["traceback"]))
+
+        self.client.execute_interactive(code, timeout=900, output_hook=keep)
+        return clock, sent
+
+    def _ready(self, comm_id):
+        data = {"method": "custom", "content": {"type": "ready"}}
+        message = self.client.session.msg("comm_msg", {"comm_id": comm_id, "data": data})
+        self.client.shell_channel.send(message)
+
+    def close(self):
+        """End the kernel."""
+        self.client.stop_channels()
+        self.manager.shutdown_kernel(now=True)
+
+
+def measure(rounds, epochs, rows, width):
+    """Return for each variant the CPU ratios, the wall ratios, CPU seconds and bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        front = FrontEnd(folder)
+        front.run(PREPARE.format(rows=rows, width=width))
+        figures = {name: [] for name in VARIANTS}
+        for number in range(rounds):
+            names = list(VARIANTS)
+            names = names[number % len(names) :] + names[: number % len(names)]
+            for name in names:
+                clock, sent = front.run(VARIANTS[name].replace("{epochs}", str(epochs)))
+                figures[name].append((*clock, sent))
+        front.close()
+    return figures
+
+
+def report(figures):
+    """Print a table, then one JSON line for each variant."""
+    plain = figures["plain"]
+    ratio = "CPU ratio (min..max)"
+    print(f"{'variant':22} {'CPU s':>7} {ratio:>24} {'wall ratio':>11} {'KB sent':>9}")
+    lines = []
+    for name, runs in figures.items():
+        cpu = [run[0] / base[0] for run, base in zip(runs, plain, strict=True)]
+        wall = [run[1] / base[1] for run, base in zip(runs, plain, strict=True)]
+        middle = statistics.median
+        row = {
+            "variant": name,
+            "cpu_seconds": round(middle(run[0] for run in runs), 3),
+            "cpu_ratio": round(middle(cpu), 4),
+            "cpu_ratio_min": round(min(cpu), 4),
+            "cpu_ratio_max": round(max(cpu), 4),
+            "wall_ratio": round(middle(wall), 4),
+            "kb_sent": round(middle(run[2] for run in runs) / 1024, 1),
+        }
+        spread = f"{row['cpu_ratio']:.3f} ({row['cpu_ratio_min']:.3f}..{row['cpu_ratio_max']:.3f})"
+        print(
+            f"{name:22} {row['cpu_seconds']:7.2f} {spread:>24} {row['wall_ratio']:11.3f} "
+            f"{row['kb_sent']:9.1f}"
+        )
+        lines.append(row)
+    print()
+    for row in lines:
+        print(json.dumps(row))
+
+
+def main():
+    """Measure and report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--epochs", type=int, default=1)
+    parser.add_argument("--rows", type=int, default=64_000)
+    parser.add_argument(
+        "--width", type=int, default=960, help="units per layer: sets the step time"
+    )
+    arguments = parser.parse_args()
+    report(measure(arguments.rounds, arguments.epochs, arguments.rows, arguments.width))
+
+
+if __name__ == "__main__":
+    main()
