@@ -55,44 +55,77 @@ def _callbacks(record: RunRecord) -> list[str]:
 
 _REPLAYED = ("learning_rate", "back_to_best", "stop")
 
+_SCALED = """
+class Scaled(keras.optimizers.schedules.LearningRateSchedule):
+    def __init__(self, schedule, factor):
+        self.schedule, self.factor = schedule, factor
+
+    def __call__(self, step):
+        return self.schedule(step) * self.factor
+
+"""
+
+_REPLAY = """
+class Replay(keras.callbacks.Callback):
+    \"\"\"Repeats what was steered by hand. Epochs count from 1, batches from 0.\"\"\"
+
+    steps = {steps}
+    needed = {needed}  # epochs whose state is wanted again
+    saved = {{}}
+
+    def state(self):
+        return [*self.model.variables, *self.model.optimizer.variables]
+
+    def go_back(self, epoch):
+        for variable, value in zip(self.state(), self.saved[epoch]):
+            if "learning_rate" not in variable.path:
+                variable.assign(value)
+
+    def set_rate(self, value):
+        {set_rate}
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch + 1
+
+    def on_train_batch_begin(self, batch, logs=None):
+        for action, value in self.steps.get((self.epoch, batch), ()):
+            if action == "learning_rate":
+                self.set_rate(value)
+            elif action == "back_to_best":
+                self.go_back(value)
+            else:
+                self.model.stop_training = True
+
+    def on_epoch_end(self, epoch, logs=None):
+        if epoch + 1 in self.needed:
+            self.saved[epoch + 1] = [v.numpy() for v in self.state()]
+"""
+
+_RESTORE = """
+    def on_train_end(self, logs=None):
+        self.go_back({epoch})
+"""
+
+_FIXED = "self.model.optimizer.learning_rate = value"
+_SCHEDULED = """optimizer = self.model.optimizer
+        self.schedule = getattr(self, "schedule", optimizer._learning_rate)
+        factor = value / float(self.schedule(optimizer.iterations))
+        optimizer.learning_rate = Scaled(self.schedule, factor)
+        self.model.make_train_function(force=True)"""
+
 
 def _replay(record: RunRecord, steered: list[Intervention]) -> list[str]:
     steps: dict[tuple[int, int], list[tuple[str, float | None]]] = {}
     for deed in steered:
         value = int(deed.value) if deed.action == "back_to_best" and deed.value else deed.value
         steps.setdefault((deed.epoch, deed.step), []).append((deed.action, value))
-    restored = record.restored_epoch
     needed = {int(i.value) for i in steered if i.action == "back_to_best" and i.value}
-    needed |= {restored} if restored else set()
-    lines = [
-        "",
-        "class Replay(keras.callbacks.Callback):",
-        '    """Repeats what was steered by hand. Epochs count from 1, batches from 0."""',
-        "",
-        f"    steps = {steps!r}",
-        f"    needed = {sorted(needed)!r}  # epochs whose weights are wanted again",
-        "    saved = {}",
-        "",
-        "    def on_epoch_begin(self, epoch, logs=None):",
-        "        self.epoch = epoch + 1",
-        "",
-        "    def on_train_batch_begin(self, batch, logs=None):",
-        "        for action, value in self.steps.get((self.epoch, batch), ()):",
-        '            if action == "learning_rate":',
-        "                self.model.optimizer.learning_rate = value",
-        '            elif action == "back_to_best":',
-        "                self.model.set_weights(self.saved[value])",
-        "            else:",
-        "                self.model.stop_training = True",
-        "",
-        "    def on_epoch_end(self, epoch, logs=None):",
-        "        if epoch + 1 in self.needed:",
-        "            self.saved[epoch + 1] = self.model.get_weights()",
-    ]
-    if restored:
-        lines += [
-            "",
-            "    def on_train_end(self, logs=None):",
-            f"        self.model.set_weights(self.saved[{restored}])",
-        ]
-    return [*lines, "", ""]
+    needed |= {record.restored_epoch} if record.restored_epoch else set()
+    scheduled = bool(record.begin.schedule)
+    text = _SCALED if scheduled else ""
+    text += _REPLAY.format(
+        steps=steps, needed=sorted(needed), set_rate=_SCHEDULED if scheduled else _FIXED
+    )
+    if record.restored_epoch:
+        text += _RESTORE.format(epoch=record.restored_epoch)
+    return [*text.splitlines(), "", ""]

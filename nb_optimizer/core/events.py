@@ -41,6 +41,7 @@ class RunBegin(Event):
     validates: bool = False
     monitor: str = ""
     direction: str = "min"
+    schedule: str = ""  # class of the learning-rate schedule, if the rate follows one
     options: dict[str, Any] = field(default_factory=dict)
     host: str = ""
     pid: int = 0

@@ -178,8 +178,8 @@ class Fit:
 
     def intervened(self, action: str, value: float | None = None, origin: str = "panel") -> None:
         """Record that somebody steered."""
-        epoch, step = self.watch.epoch, max(0, self.watch.step)
-        self.emit(ev.Intervention(time.time(), action, epoch, step, value, origin))
+        deed = ev.Intervention(time.time(), action, *self.watch.position, value, origin)
+        self.emit(deed)
 
     @property
     def subject(self) -> state.Subject:
@@ -245,6 +245,7 @@ class Fit:
         restored = self._restore_best(error)
         self.options.take_off()
         if self.started:
+            self.steering.apply()  # a stop in the very last batch is told, too
             self.keeper.close()
             status, reason = outcome(self, error)
             seconds = time.perf_counter() - self._start + self.resume.seconds

@@ -32,6 +32,7 @@ def opening(fit: Fit, steps: int | None) -> RunBegin:
         validates=call.validates,
         monitor=monitor,
         direction=metric.direction(monitor),
+        schedule=fit.rate.schedule_name,
         options=fit.plan.changed(),
         host=host,
         pid=pid,

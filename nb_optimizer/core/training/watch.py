@@ -34,6 +34,7 @@ class Watch:
         self.step = -1  # index of the batch that was begun last
         self.validation_step = 0
         self.in_validation = False
+        self._is_between = False  # one epoch is over, the next has not begun
         self._tick_due = self._show_due = self._journal_due = 0.0
         self._points: list[tuple[float, float]] = []
         self._unsaved: list[tuple[float, float]] = []
@@ -53,6 +54,7 @@ class Watch:
         """Epoch ``epoch`` (from 0) starts."""
         now = time.perf_counter()
         self.epoch, self.step, self.validation_step = epoch + 1, -1, 0
+        self._is_between = False
         self._epoch_start, self._validation_seconds = now, 0.0
         self._sampled_step = 0
         self._loss.restart()
@@ -104,9 +106,15 @@ class Watch:
             partial=self._fit.is_partial(self.steps_done),
             stopping=self._fit.options.stopping_state(),
         )
+        self._is_between = not event.partial
         self._fit.epoch_end(event)
         if time.perf_counter() >= self._tick_due:
             self._attend("training")
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """Epoch (from 1) and batch (from 0) before which a deed takes effect now."""
+        return (self.epoch + 1, 0) if self._is_between else (self.epoch, max(0, self.step))
 
     # ---- the clock
 
