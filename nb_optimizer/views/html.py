@@ -18,7 +18,7 @@ from nb_optimizer.views.svg import Curve
 
 Drawing = Callable[[int], str]  # the most points of a curve -> an image
 
-MAX_BYTES = 12_000
+MAX_BYTES = 11_000
 CHARTS = 4
 METRICS = 12
 COMPARED = 6

@@ -16,7 +16,7 @@ from nb_optimizer.views import words
 TABLE_ROWS = 12
 SHOWN = 8  # notes, causes and interventions that are told one by one
 EVERY_EPOCH = 30  # longer runs print about this many epochs
-MESSAGES = 40
+MESSAGES = 20
 PAUSE = 0.2  # seconds between two epoch lines
 _COLUMNS = 6
 _GROWTH = 1.5
