@@ -1,4 +1,4 @@
-"""One output per run: the panel where a page draws it, live HTML where none does, static at last."""
+"""One output per run: a panel where a page draws it, live HTML elsewhere, static at last."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(tmp_path_factory):
     """Return a function that runs a cell and gives the messages it publishes."""
     manager, client = start_new_kernel(cwd=str(tmp_path_factory.mktemp("live")))
 
-    def execute(code, metadata=None, answer_ready=False):
+    def execute(code, metadata=None, *, answer_ready=False):
         messages = []
 
         def keep(message):

@@ -28,20 +28,25 @@
   const LONG = 20_000; // ms; a shorter run ends without a message
   const LINGER = 8_000; // ms that the status bar shows how a run ended
   const GOOD = ['completed', 'early_stopped'];
+  const STYLE = `
+    .nbopt-status { display: flex; align-items: center; max-width: 52ch; padding: 0 4px; border: 0;
+      background: none; font-variant-numeric: tabular-nums; white-space: nowrap; cursor: pointer }
+    .nbopt-status > span { overflow: hidden; text-overflow: ellipsis }
+    .nbopt-status > .nbopt-dot { flex: none; width: 8px; height: 8px; margin-right: 6px; border-radius: 50% }
+    .nbopt-run { --expand-collapse-button-nested-width: -99px } /* hides half an arrow */
+  `;
 
   // ---- what messages say
 
   /** @param {any} msg @returns {Status | null} the status in a message of the panel's comm */
   function statusOf(msg) {
-    const status = msg.content.data?.state?._status;
-    if (status?.nbopt !== 1) return null;
-    const { run, state, text } = status;
-    return [run, state, text].every(value => typeof value === 'string') ? { run, state, text } : null;
+    const { nbopt, run, state, text } = msg.content.data?.state?._status ?? {};
+    const isOurs = nbopt === 1 && [run, state, text].every(value => typeof value === 'string');
+    return isOurs ? { run, state, text } : null;
   }
 
   /** @param {any} msg @returns {any} the static picture in an update of an output, else null */
-  function pictureOf(msg) {
-    const { data, metadata } = msg.content;
+  function pictureOf({ content: { data, metadata } }) {
     const run = metadata?.[MARK]?.run;
     const keys = Object.keys(data ?? {}).sort().join();
     if (typeof run !== 'string' || keys !== 'text/html,text/plain') return null;
@@ -75,9 +80,7 @@
   }
 
   /** @param {Entry} entry  its training ends well after this batch */
-  function interrupt({ panel }) {
-    panel.sessionContext.session?.kernel?.interrupt().catch(() => {});
-  }
+  const interrupt = ({ panel }) => panel.sessionContext.session?.kernel?.interrupt().catch(console.warn);
 
   /** @param {any} app @param {Entry | undefined} entry  show its notebook and the cell that trains */
   function reveal(app, entry) {
@@ -107,7 +110,6 @@
       return [...this.entries.values()].filter(entry => !entry.over);
     }
 
-    /** @returns {Entry | undefined} */
     newest() {
       return this.active().at(-1) ?? [...this.entries.values()].at(-1);
     }
@@ -125,10 +127,9 @@
       const comm = msg.content.comm_id;
       if (type === 'comm_open' && msg.content.data?.state?._status) this.opened.set(comm, Date.now());
       if (type === 'comm_open' || type === 'comm_msg') this.update(panel, msg);
-      const isIdle = type === 'status' && msg.content.execution_state === 'idle';
-      const cell = isIdle && cellOf(msg);
-      if (cell) this.drop(entry => !entry.over && entry.cell === cell);
       if (type === 'comm_close') this.drop(entry => !entry.over && entry.comm === comm);
+      const ended = type === 'status' && msg.content.execution_state === 'idle' && cellOf(msg);
+      if (ended) this.drop(entry => !entry.over && entry.cell === ended);
       const picture = type === 'update_display_data' && pictureOf(msg);
       if (picture) void repair(panel, picture);
     }
@@ -137,12 +138,10 @@
     update(panel, msg) {
       const status = statusOf(msg);
       if (!status) return;
-      const comm = msg.content.comm_id;
-      const entry = this.entry(status, comm, panel);
+      const entry = this.entry(status, msg.content.comm_id, panel);
       const isEnd = !entry.over && !ACTIVE.includes(status.state);
       const breaks = !isEnd && !entry.broken && BROKEN.test(status.text);
-      entry.status = status;
-      entry.cell = cellOf(msg) || entry.cell;
+      Object.assign(entry, { status, cell: cellOf(msg) || entry.cell });
       entry.over ||= isEnd;
       entry.broken ||= breaks;
       if (isEnd) setTimeout(() => this.drop(other => other === entry), LINGER);
@@ -198,20 +197,16 @@
     const button = document.createElement('button');
     const dot = button.appendChild(document.createElement('span'));
     const text = button.appendChild(document.createElement('span'));
-    button.className = 'nbopt-status jp-mod-highlighted';
-    button.style.cssText =
-      'display: flex; align-items: center; gap: 6px; padding: 0 4px; border: 0; background: none;' +
-      'font: inherit; font-variant-numeric: tabular-nums; color: inherit; cursor: pointer';
-    dot.style.cssText = 'flex: none; width: 8px; height: 8px; border-radius: 4px';
-    text.style.cssText = 'max-width: 48ch; overflow: hidden; text-overflow: ellipsis; white-space: nowrap';
+    button.className = 'nbopt-status jp-StatusBar-TextItem jp-mod-highlighted';
+    dot.className = 'nbopt-dot';
     button.onclick = () => show(runs.newest());
     const draw = () => {
       const entry = runs.newest();
       if (!entry) return;
-      const { state } = entry.status;
       const count = runs.active().length;
+      const isRunning = entry.status.state === 'running';
       text.textContent = (count > 1 ? `${count} trainings \u00b7 ` : '') + textOf(entry);
-      dot.style.background = `var(--jp-${toneOf(state, state === 'running' ? 'brand' : 'warn')}-color1)`;
+      dot.style.background = `var(--jp-${toneOf(entry.status.state, isRunning ? 'brand' : 'warn')}-color1)`;
       button.title = [...runs.entries.values()].map(e => `${titleOf(e)}: ${textOf(e)}`).join('\n');
     };
     runs.changed.connect(draw);
@@ -222,10 +217,10 @@
   function runList(ui, runs, show) {
     /** @param {Entry} entry  a line with the notebook, and one with how far it is */
     const itemOf = entry => {
-      const both = { labelTitle: () => `${entry.panel.context.path}\n${textOf(entry)}`, open: () => show(entry) };
+      const both = { labelTitle: () => entry.panel.context.path, open: () => show(entry) };
       const children = [{ label: () => textOf(entry), icon: () => undefined, ...both }];
-      const shutdown = () => interrupt(entry);
-      return { label: () => titleOf(entry), icon: () => ui.notebookIcon, shutdown, children, ...both };
+      const run = { className: 'nbopt-run', label: () => titleOf(entry), icon: () => ui.notebookIcon };
+      return { ...run, ...both, children, shutdown: () => interrupt(entry) };
     };
     return {
       name: 'Training runs',
@@ -246,9 +241,8 @@
     if (Date.now() - entry.since < LONG && !document.hidden) return;
     const { state, text } = entry.status;
     const what = isEnd ? `training ${text}` : `a loss is no number any more: ${text}`;
-    const type = isEnd ? toneOf(state, 'info') : 'warning';
     const options = { autoClose: false, actions: [{ label: 'Show', callback }] };
-    Notification.emit(`${titleOf(entry)}: ${what}`, type, options);
+    Notification?.emit(`${titleOf(entry)}: ${what}`, isEnd ? toneOf(state, 'info') : 'warning', options);
   }
 
   // ---- the plugin, and the container that JupyterLab loads
@@ -260,7 +254,8 @@
   async function shared(name) {
     const versions = Object.values(scope[name] ?? {});
     const version = versions.find(({ loaded }) => loaded) ?? versions[0];
-    return version ? (await version.get())() : {};
+    const factory = await version?.get().catch(() => undefined);
+    return factory?.() ?? {};
   }
 
   async function load() {
@@ -277,19 +272,17 @@
     function activate(app, ...services) {
       const service = token => services[tokens.indexOf(token)];
       const tracker = service(INotebookTracker);
-      if (!tracker || !Signal) return;
+      if (!tracker) return;
+      document.head.appendChild(document.createElement('style')).textContent = STYLE;
       const show = entry => reveal(app, entry);
-      const runs = new Runs(new Signal({}), (entry, isEnd) => {
-        if (Notification) notify(Notification, entry, isEnd, () => show(entry));
-      });
+      const tell = (entry, isEnd) => notify(Notification, entry, isEnd, () => show(entry));
+      const runs = new Runs(new Signal({}), tell);
       tracker.widgetAdded.connect((_, panel) => runs.watch(panel));
       tracker.forEach(panel => runs.watch(panel));
-      if (Widget) {
-        const item = statusItem(Widget, runs, show);
-        const when = { isActive: () => runs.entries.size > 0, activeStateChanged: runs.changed };
-        service(IStatusBar)?.registerStatusItem(NAME, { item, align: 'left', rank: 900, ...when });
-      }
-      if (ui.notebookIcon) service(IRunningSessionManagers)?.add(runList(ui, runs, show));
+      const when = { isActive: () => runs.entries.size > 0, activeStateChanged: runs.changed };
+      const item = statusItem(Widget, runs, show);
+      service(IStatusBar)?.registerStatusItem(NAME, { item, align: 'left', rank: 900, ...when });
+      service(IRunningSessionManagers)?.add(runList(ui, runs, show));
     }
     const plugin = { id: `${NAME}:plugin`, autoStart: true, optional: tokens, activate };
     return { __esModule: true, default: [plugin] };
@@ -303,6 +296,5 @@
   }
 
   const page = /** @type {any} */ (window);
-  page._JUPYTERLAB ??= {};
-  page._JUPYTERLAB[NAME] = { init: shareScope => void (scope = shareScope), get };
+  (page._JUPYTERLAB ??= {})[NAME] = { init: shareScope => void (scope = shareScope), get };
 })();

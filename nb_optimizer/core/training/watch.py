@@ -1,7 +1,7 @@
 """Turns Keras' hooks into events, and lets steering happen between batches.
 
-Per batch it stores one number and looks at a clock; everything else happens about ten times a
-second, and what is shown changes twice a second.
+Per batch it stores one number and looks at a clock. Twenty times a second the loss is read, ten
+times a second people are listened to, and twice a second what is shown changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from nb_optimizer.core.training.sampling import BatchLoss, Memory, Speed
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
 
-_TICK, _SHOW, _PAUSED_TICK = 0.1, 0.5, 0.05  # seconds
+_TICK, _ATTEND, _SHOW, _PAUSED_TICK = 0.05, 0.1, 0.5, 0.05  # seconds
 _POINTS = 16  # most points that one Progress event carries to the journal
 
 
@@ -35,7 +35,7 @@ class Watch:
         self.validation_step = 0
         self.in_validation = False
         self._is_between = False  # one epoch is over, the next has not begun
-        self._tick_due = self._show_due = self._journal_due = 0.0
+        self._tick_due = self._attend_due = self._show_due = self._journal_due = 0.0
         self._points: list[tuple[float, float]] = []
         self._unsaved: list[tuple[float, float]] = []
         self._epoch_start = self._began = time.perf_counter()
@@ -108,7 +108,7 @@ class Watch:
         )
         self._is_between = not event.partial
         self._fit.epoch_end(event)
-        if time.perf_counter() >= self._tick_due:
+        if time.perf_counter() >= self._attend_due:
             self._attend("training")
 
     @property
@@ -126,8 +126,11 @@ class Watch:
     def _tick(self, phase: str) -> None:
         if phase == "training":
             self._sample(self.step)
-        self._attend(phase)
         now = time.perf_counter()
+        if now >= self._attend_due:
+            self._attend(phase)
+            now = time.perf_counter()
+            self._attend_due = now + _ATTEND
         self._tick_due = now + _TICK
         if now >= self._show_due:
             self._show_due = now + _SHOW
