@@ -87,7 +87,7 @@ class FitCall:
         given = values["callbacks"]
         if hasattr(given, "callbacks"):
             for callback in extra:
-                given.append(callback)
+                given.callbacks.append(callback)
                 callback.set_model(self.model)
                 callback.set_params(given.params)
         else:

@@ -142,7 +142,8 @@ class Fit:
 
     def attend(self) -> None:
         """Take the wishes that have come in, from the panel and from other kernels."""
-        self._view.pump()
+        self.training.guard(self._view.pump)
+        self.keeper.write_due()
         for error in self._faults:
             self._tell_fault(error)
         self._faults = []

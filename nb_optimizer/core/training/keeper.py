@@ -60,19 +60,22 @@ class Keeper:
         self.latest = snapshot
         if is_best:
             self.best = snapshot
-            self._write_if_due(BEST)
-        self._write_if_due(LATEST)
+        self.write_due()
         return True
+
+    def write_due(self) -> None:
+        """Write what is newer than its file, where its time has come."""
+        if self._writer is None or self._writer.backlog:
+            return
+        for name in (BEST, LATEST):
+            if self._clock() >= self._due[name]:
+                self._write(name)
 
     def close(self) -> bool:
         """Write what is not yet on disk; ``False`` if the disk needs more than a minute."""
         for name in (BEST, LATEST):
             self._write(name)
         return self._writer is None or self._writer.close(60.0)
-
-    def _write_if_due(self, name: str) -> None:
-        if self._clock() >= self._due[name] and self._writer and not self._writer.backlog:
-            self._write(name)
 
     def _write(self, name: str) -> None:
         snapshot = self.best if name == BEST else self.latest

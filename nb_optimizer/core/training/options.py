@@ -97,11 +97,15 @@ class Options:
 
     def check_monitor(self, values: dict[str, float]) -> None:
         """Refuse a monitor that the run does not produce, and give the weights back."""
+        word = self._plan.monitor or ""
+        validated = any(name.startswith("val_") for name in values)
+        comes_later = self._fit.call.validates and not validated  # validation_freq
+        if comes_later and word.startswith("val_") and word.removeprefix("val_") in values:
+            return
         before, self._before = self._before, None
-        if before is None or self._plan.monitor in values:
+        if before is None or word in values:
             return
         state.put(self._fit.subject, before)
-        word = self._plan.monitor or ""
         message = f'--monitor takes a metric of this run, got "{word}".{nearest(word, values)}'
         message = f"{message} The run has {listing(values)}."
         raise UserError(message)

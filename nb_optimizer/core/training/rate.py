@@ -22,6 +22,9 @@ class Rate:
     def __init__(self, framework: Framework, model: Any) -> None:
         self._framework = framework
         self._model = model
+        compiled = getattr(model, "optimizer", None)
+        # Under mixed_float16 Keras wraps the optimizer in one that scales the loss.
+        self._optimizer: Any = getattr(compiled, "inner_optimizer", compiled)
         self._schedule = self._find_schedule()
         self.factor = 1.0
 
@@ -37,12 +40,9 @@ class Rate:
 
     def get(self) -> float | None:
         """Return the rate in force, or ``None`` for an optimizer without one."""
-        optimizer = getattr(self._model, "optimizer", None)
-        if optimizer is None:
-            return None
         if self._schedule is not None:
-            return float(self._schedule(optimizer.iterations)) * self.factor
-        rate = getattr(optimizer, "learning_rate", None)
+            return float(self._schedule(self._optimizer.iterations)) * self.factor
+        rate = getattr(self._optimizer, "learning_rate", None)
         try:
             return None if rate is None else float(rate)
         except TypeError:
@@ -51,9 +51,9 @@ class Rate:
     def set(self, value: float) -> None:
         """Make ``value`` the rate of the next step."""
         if self._schedule is None:
-            self._model.optimizer.learning_rate = value
+            self._optimizer.learning_rate = value
             return
-        now = float(self._schedule(self._model.optimizer.iterations))
+        now = float(self._schedule(self._optimizer.iterations))
         self.scale(value / now if now else self.factor)
 
     def scale(self, factor: float) -> None:
@@ -61,18 +61,17 @@ class Rate:
         if self._schedule is None or factor == self.factor:
             return
         self.factor = factor
-        self._model.optimizer.learning_rate = _scaled(self._framework, self._schedule, factor)
+        self._optimizer.learning_rate = _scaled(self._framework, self._schedule, factor)
         self._framework.retrace(self._model)
 
     def restore(self) -> None:
         """Hand the user's own schedule back."""
         if self._schedule is not None and self.factor != 1.0:
-            self._model.optimizer.learning_rate = self._schedule
+            self._optimizer.learning_rate = self._schedule
             self._framework.retrace(self._model)
 
     def _find_schedule(self) -> Any | None:
-        optimizer = getattr(self._model, "optimizer", None)
-        rate = getattr(optimizer, "_learning_rate", None)
+        rate = getattr(self._optimizer, "_learning_rate", None)
         return rate if isinstance(rate, self._framework.schedule_class()) else None
 
 

@@ -43,7 +43,10 @@ class Steering:
         if self._fit.rate.get() is None:
             message = "this optimizer has no learning rate that can be set"
             raise RefusedError(message)
-        self._fit.rate.set(float(command.value or 0))
+        try:
+            self._fit.rate.set(float(command.value or 0))
+        except TypeError as error:
+            raise RefusedError(str(error)) from error
         return self._fit.rate.get()
 
     def _more_epochs(self, command: Command) -> float:

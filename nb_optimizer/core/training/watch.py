@@ -1,7 +1,7 @@
 """Turns Keras' hooks into events, and lets steering happen between batches.
 
-Per batch it stores one number and looks at a clock. Twenty times a second the loss is read, ten
-times a second people are listened to, and twice a second what is shown changes.
+Per batch it stores one number and looks at a clock. Up to twenty times a second the loss is read,
+ten times a second people are listened to, and twice a second what is shown changes.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from nb_optimizer.core.training.sampling import BatchLoss, Memory, Speed
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
 
-_TICK, _ATTEND, _SHOW, _PAUSED_TICK = 0.05, 0.1, 0.5, 0.05  # seconds
+_ATTEND, _SHOW, _PAUSED_TICK = 0.1, 0.5, 0.05  # seconds
+_SAMPLE, _RARELY, _SAMPLES = 0.05, 0.25, 100  # often in a short epoch, seldom in a long one
 _POINTS = 16  # most points that one Progress event carries to the journal
 
 
@@ -35,7 +36,8 @@ class Watch:
         self.validation_step = 0
         self.in_validation = False
         self._is_between = False  # one epoch is over, the next has not begun
-        self._tick_due = self._attend_due = self._show_due = self._journal_due = 0.0
+        self._tick_due = self._sample_due = self._attend_due = 0.0
+        self._show_due = self._journal_due = 0.0
         self._points: list[tuple[float, float]] = []
         self._unsaved: list[tuple[float, float]] = []
         self._epoch_start = self._began = time.perf_counter()
@@ -57,6 +59,7 @@ class Watch:
         self._is_between = False
         self._epoch_start, self._validation_seconds = now, 0.0
         self._sampled_step = 0
+        self._tick_due = self._sample_due = 0.0
         self._loss.restart()
         self._speed.restart()
         self._fit.epoch_begin()
@@ -124,17 +127,21 @@ class Watch:
         return self.step + self._fit.steps_per_execution if self.step >= 0 else 0
 
     def _tick(self, phase: str) -> None:
-        if phase == "training":
-            self._sample(self.step)
         now = time.perf_counter()
+        if now >= self._sample_due and phase == "training":
+            self._sample(self.step)
+            rate = (now - self._epoch_start) / _SAMPLES
+            self._sample_due = now + min(max(rate, _SAMPLE), _RARELY)
         if now >= self._attend_due:
             self._attend(phase)
             now = time.perf_counter()
             self._attend_due = now + _ATTEND
-        self._tick_due = now + _TICK
         if now >= self._show_due:
             self._show_due = now + _SHOW
             self._progress(phase)
+        self._tick_due = min(self._sample_due, self._attend_due)
+        if phase == "validating":
+            self._tick_due = self._attend_due
 
     def _attend(self, phase: str) -> None:
         """Let the front end's messages in, act on them, and wait while paused."""

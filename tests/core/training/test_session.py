@@ -366,3 +366,34 @@ def test_batch_losses_are_not_averaged(train, data, recorder):
     with train(view=view):
         net.fit(np.ones_like(y), y, batch_size=4, shuffle=False, callbacks=[Slow()])
     assert [round(v, 4) for _, v in seen] == [float(n * n) for n in range(8)]
+
+
+def test_monitor_may_come_with_a_later_validation(train, model, data):
+    with train(monitor="val_loss") as run:
+        model().fit(*data, validation_split=0.2, epochs=4, validation_freq=2)
+    assert run.best.metric == "val_loss"
+    assert run.best.epoch in (2, 4)
+
+
+def test_a_callback_list_of_the_users_own_is_kept(train, model, data):
+    import keras
+
+    net = model()
+    given = keras.callbacks.CallbackList([], add_history=True, model=net, epochs=2, steps=5)
+    with train() as run:
+        net.fit(*data, epochs=2, callbacks=given, verbose=0)
+    assert run.epochs == 2
+
+
+def test_live_rate_under_mixed_float16(train, model, data, recorder):
+    import keras
+
+    def look(event, control):
+        if type(event).__name__ == "EpochEnd" and event.epoch == 1:
+            control.request("learning_rate", 0.004)
+
+    with train(precision="mixed_float16", view=recorder(on_event=look)) as run:
+        net = model(keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.01, 1000)))
+        net.fit(*data, epochs=3)
+    assert type(net.optimizer).__name__ == "LossScaleOptimizer"
+    assert run.record.epochs[-1].learning_rate == pytest.approx(0.004, rel=0.05)
