@@ -126,6 +126,18 @@ class Note(Event):
 
 
 @dataclass(frozen=True)
+class Accelerated(Event):
+    """How steps are run from here on: ``way`` is ``plain``, ``loop``, ``fused`` or ``xla``.
+
+    ``gain`` is how many times the speed of plain steps that is, 0 where it was not measured.
+    """
+
+    way: str
+    gain: float
+    text: str
+
+
+@dataclass(frozen=True)
 class NonFinite(Event):
     """The loss became NaN or infinite between the batches ``first`` and ``last`` (from 1)."""
 
@@ -158,6 +170,7 @@ EVENTS: dict[str, type[Event]] = {
         Checkpoint,
         Intervention,
         Note,
+        Accelerated,
         NonFinite,
         RunEnd,
     )

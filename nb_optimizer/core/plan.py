@@ -14,12 +14,12 @@ from typing import Any
 
 from nb_optimizer.core.errors import UserError, nearest
 
+ACCELERATE = ("auto", "off")
 LIVE = ("auto", "widget", "html", "text", "off")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
 # Options of the fixed interface that this version does not serve.
 LATER = {
-    "accelerate": "running many steps in one call",
     "devices": "training on several devices",
     "machines": "training on several machines",
     "detach": "training outside the kernel",
@@ -56,6 +56,9 @@ class TrainPlan:
     dropout: float = _option(0.0, "drop this share of the inputs of Dense layers", kind=float)
     reduce_lr: int | None = _option(
         None, "multiply the learning rate by 0.1 after N epochs without improvement", kind=int
+    )
+    accelerate: str = _option(
+        "auto", "run many steps in one call where that is faster", kind=str, choices=ACCELERATE
     )
     precision: str | None = _option(
         None, "number format for the models built in the cell", kind=str, choices=PRECISIONS

@@ -42,6 +42,7 @@ class RunRecord:
     batch_losses: list[tuple[float, float]] = field(default_factory=list)  # of this epoch
     interventions: list[ev.Intervention] = field(default_factory=list)
     notes: list[ev.Note] = field(default_factory=list)
+    accelerated: ev.Accelerated | None = None
     non_finite: ev.NonFinite | None = None
     checkpoints: dict[str, ev.Checkpoint] = field(default_factory=dict)
     restored_epoch: int | None = None
@@ -209,6 +210,11 @@ def _checkpoint(record: RunRecord, event: ev.Checkpoint) -> None:
     record.checkpoints[event.file] = event
 
 
+def _accelerated(record: RunRecord, event: ev.Accelerated) -> None:
+    record.accelerated = event
+    record.notes.append(ev.Note(event.time, event.text))
+
+
 def _non_finite(record: RunRecord, event: ev.NonFinite) -> None:
     record.non_finite = record.non_finite or event
 
@@ -221,6 +227,7 @@ _FOLDS: dict[type[ev.Event], Callable[[RunRecord, Any], None]] = {
     ev.Checkpoint: _checkpoint,
     ev.Intervention: _intervention,
     ev.Note: partial(_append, "notes"),
+    ev.Accelerated: _accelerated,
     ev.NonFinite: _non_finite,
     ev.RunEnd: _end,
 }

@@ -13,8 +13,7 @@ from nb_optimizer.core.record import Best, RunRecord
 from nb_optimizer.core.training import state
 from nb_optimizer.core.training.framework import Framework
 from nb_optimizer.core.training.keeper import BEST
-
-MODEL = "model.json"
+from nb_optimizer.core.training.opening import MODEL
 
 
 class RunResult:

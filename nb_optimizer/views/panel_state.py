@@ -63,16 +63,18 @@ class Picture:
 
     def _marks(self) -> list[list[Any]]:
         steps = self.record.begin.steps or 0
-        return [
+        deeds = [
             [i.epoch - 1 + (min(1.0, i.step / steps) if steps else 0.5), words.intervention(i)]
             for i in self.record.interventions[-MARKS:]
         ]
+        return [*deeds, *([e, words.resumed(e)] for e in self.record.resumed_after[-MARKS:])]
 
     def _changes(self) -> str:
         done = self.record.interventions
         told = [words.intervention(event) for event in done[-NOTES:]]
         if len(done) > NOTES:
             told.insert(0, f"{words.count(len(done) - NOTES)} earlier")
+        told += [words.resumed(epoch) for epoch in self.record.resumed_after[-1:]]
         return f"Changes: {'; '.join(told)}" if told else ""
 
     def _meter(self) -> dict[str, Any]:

@@ -62,6 +62,7 @@ _LINES: dict[type[ev.Event], Callable[[Any, RunRecord], str]] = {
     ev.EpochEnd: _epoch,
     ev.Intervention: lambda event, _: words.intervention(event),
     ev.Note: lambda event, _: words.note(event),
+    ev.Accelerated: lambda event, _: words.one_line(event.text),
     ev.NonFinite: lambda event, _: _non_finite(event),
     ev.RunEnd: lambda _, record: words.status(record),
 }

@@ -6,6 +6,7 @@ the reader finally has before them.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Callable
 
@@ -15,6 +16,7 @@ from nb_optimizer.core import events as ev
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.views import html
+from nb_optimizer.views.panel import PanelView
 from nb_optimizer.views.text import TextView
 
 EVIL = "<script>alert(1)</script>"
@@ -31,6 +33,10 @@ SAMPLES: dict[type[ev.Event], tuple[ev.Event, str]] = {
     ev.Checkpoint: (ev.Checkpoint(3.0, 1, "best.keras"), "train-3"),
     ev.Intervention: (ev.Intervention(3.0, "back_to_best", 2, 9), "back to the best weights"),
     ev.Note: (ev.Note(3.0, "data is not shuffled"), "data is not shuffled"),
+    ev.Accelerated: (
+        ev.Accelerated(3.0, "loop", 3.1, "3.1 times the speed"),
+        "3.1 times the speed",
+    ),
     ev.NonFinite: (ev.NonFinite(3.0, 2, 5, 9, math.inf, ["why"]), "batches 5 to 9"),
     ev.RunEnd: (ev.RunEnd(3.0, "failed", "out of memory"), "out of memory"),
 }
@@ -56,7 +62,26 @@ def _html(stream: list[ev.Event]) -> str:
     return html.page(record)
 
 
-VIEWS: dict[str, Callable[[list[ev.Event]], str]] = {"text": _text, "html": _html}
+def _panel(stream: list[ev.Event]) -> str:
+    """Return all that the panel's script is given to draw."""
+    record = RunRecord()
+    view = PanelView(record, Control())
+    for event in stream:
+        record.apply(event)
+        view.show(event, record)
+        view.pump()
+    view._push()
+    board = view._board
+    traits = [board._meta, board._now, board._status]
+    view.close(record)
+    return json.dumps(traits, ensure_ascii=False)
+
+
+VIEWS: dict[str, Callable[[list[ev.Event]], str]] = {
+    "text": _text,
+    "html": _html,
+    "panel": _panel,
+}
 
 
 def test_every_event_has_a_sample() -> None:

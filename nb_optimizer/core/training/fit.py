@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 import warnings
 from pathlib import Path
@@ -13,11 +12,12 @@ from nb_optimizer.core import store
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.training import diagnosis, state
+from nb_optimizer.core.training.acceleration.install import Acceleration
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.core.training.framework import ValidationCut
 from nb_optimizer.core.training.interrupt import graceful_interrupt
 from nb_optimizer.core.training.keeper import Keeper
-from nb_optimizer.core.training.opening import opening
+from nb_optimizer.core.training.opening import opening, save_architecture
 from nb_optimizer.core.training.options import Options
 from nb_optimizer.core.training.outcome import outcome
 from nb_optimizer.core.training.rate import Rate
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from nb_optimizer.core.training.call import FitCall
     from nb_optimizer.core.training.framework import Framework
     from nb_optimizer.core.training.session import Training
-
-MODEL = "model.json"
 
 
 class Fit:
@@ -54,6 +52,7 @@ class Fit:
         self._stop_look = 0.0
         self._faults: list[OSError] = []
         self.resume = Resume(self)
+        self.acceleration = Acceleration(self)
         self.record = self.resume.record or RunRecord()
         self.path = self.resume.path or training.store.create()
         store.open_here.add(self.path.resolve())
@@ -81,6 +80,7 @@ class Fit:
         try:
             with (
                 graceful_interrupt(lambda: self.control.request_stop("interrupt")),
+                self.acceleration.installed(),
                 self.resume.installed(),
                 warnings.catch_warnings(),
             ):
@@ -115,7 +115,9 @@ class Fit:
             self.options.tell()
         self.resume.restore(self.subject)
         self.options.guard_monitor()
-        self._save_architecture()
+        self.acceleration.start()
+        self.acceleration.tell_at_start()
+        self.training.guard(lambda: save_architecture(self.model, self.path))
 
     def epoch_begin(self) -> None:
         """An epoch starts."""
@@ -190,7 +192,8 @@ class Fit:
     @property
     def steps_per_execution(self) -> int:
         """How many batches one hook stands for."""
-        return int(getattr(self.model, "steps_per_execution", 1) or 1)
+        own = int(getattr(self.model, "steps_per_execution", 1) or 1)
+        return max(own, self.acceleration.block_size)
 
     # ---- inside
 
@@ -224,14 +227,6 @@ class Fit:
             "warning",
         )
 
-    def _save_architecture(self) -> None:
-        target = self.path / MODEL
-        try:
-            text = self.model.to_json()
-        except (NotImplementedError, TypeError, ValueError):  # a model that cannot describe itself
-            return
-        self.training.guard(lambda: target.write_text(json.dumps(json.loads(text))))
-
     def _stop_now(self) -> None:
         self.model.stop_training = True
 
@@ -243,6 +238,7 @@ class Fit:
         return {}
 
     def _close(self, error: BaseException | None) -> None:
+        self.acceleration.stop()
         restored = self._restore_best(error)
         self.options.take_off()
         if self.started:

@@ -1,7 +1,8 @@
 """Keras 3 and tf_keras seen through one window.
 
-Everything that touches a name which these packages do not document is in this file; each such
-place tests for the feature and goes without it, with a word, where it is missing.
+Everything that touches a name which these packages do not document is in this file and, for their
+data pipeline, in ``keras_input``; each such place tests for the feature and goes without it, with
+a word, where it is missing.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any, Protocol
 
@@ -45,6 +46,7 @@ class Framework:
     def __init__(self, module: ModuleType) -> None:
         self.module = module
         self.name = module.__name__
+        self.on_retrace: Callable[[], None] = lambda: None
 
     @property
     def model_class(self) -> Any:
@@ -147,6 +149,7 @@ class Framework:
         """Have Keras compile the training step again, because something in it changed."""
         model.make_train_function(force=True)
         model.test_function = None
+        self.on_retrace()
 
     def loss_totals(self, model: Any) -> Callable[[], tuple[float, float] | None]:
         """Return a reader of the loss metric's running (total, count), or of ``None``.
@@ -202,61 +205,6 @@ def wanted(source: str) -> list[Framework]:
     if used and importlib.util.find_spec("tf_keras"):
         names.append("tf_keras")
     return [Framework(importlib.import_module(n)) for n in names]
-
-
-class InputReplay:
-    """Repeats the draws of finished epochs from the input, so that the next one follows on.
-
-    Used when a run is resumed. Shuffled array input draws its order anew from the seed in each
-    epoch, so nothing has to be repeated there.
-    """
-
-    def __init__(self) -> None:
-        self._input: Any = None
-
-    @contextlib.contextmanager
-    def installed(self, framework: Framework) -> Iterator[None]:
-        """Catch the first input iterator that ``fit`` makes."""
-        trainer = _tensorflow_trainer(framework)
-        if trainer is None:
-            yield
-            return
-        original = trainer.TFEpochIterator
-
-        def catch(*args: Any, **kwargs: Any) -> Any:
-            made = original(*args, **kwargs)
-            self._input = self._input or made
-            return made
-
-        trainer.TFEpochIterator = catch
-        try:
-            yield
-        finally:
-            trainer.TFEpochIterator = original
-
-    def run(self, epochs: int) -> bool:
-        """Draw and drop ``epochs`` epochs of input; ``False`` where that is not possible."""
-        source = self._input
-        if source is None:
-            return False
-        fresh_each_epoch = source.steps_per_epoch is None
-        if fresh_each_epoch and type(source.data_adapter).__name__ == "ArrayDataAdapter":
-            return True
-        for _ in range(epochs):
-            with source.catch_stop_iteration():
-                for _begin, _end, batches in source:
-                    for _ in range(source.steps_per_execution):
-                        next(batches)
-        return True
-
-
-def _tensorflow_trainer(framework: Framework) -> Any | None:
-    if framework.name != "keras" or framework.module.backend.backend() != "tensorflow":
-        return None
-    with contextlib.suppress(ImportError):
-        trainer = importlib.import_module("keras.src.backend.tensorflow.trainer")
-        return trainer if hasattr(trainer, "TFEpochIterator") else None
-    return None
 
 
 def _number(variable: Any) -> float:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core.events import RunBegin
 from nb_optimizer.core.store import this_process
 from nb_optimizer.core.training import metric
+
+MODEL = "model.json"
 
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
@@ -38,3 +42,12 @@ def opening(fit: Fit, steps: int | None) -> RunBegin:
         pid=pid,
         started=started,
     )
+
+
+def save_architecture(model: Any, directory: Path) -> None:
+    """Keep how the model is built, if it can describe itself."""
+    try:
+        text = model.to_json()
+    except (NotImplementedError, TypeError, ValueError):
+        return
+    (directory / MODEL).write_text(json.dumps(json.loads(text)))

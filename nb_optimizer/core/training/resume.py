@@ -12,8 +12,8 @@ from nb_optimizer.core import store
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.core.training import state
-from nb_optimizer.core.training.framework import InputReplay
 from nb_optimizer.core.training.keeper import BEST, LATEST
+from nb_optimizer.core.training.keras_input import InputReplay
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -1,0 +1,243 @@
+"""Puts blocks of steps under a ``fit``, or says why plain steps are kept."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import psutil
+
+from nb_optimizer.core import events as ev
+from nb_optimizer.core.training.acceleration.blocks import Block, Feed, wait_for
+from nb_optimizer.core.training.acceleration.pace import (
+    FUSED,
+    LOOP,
+    PLAIN,
+    WORDS,
+    XLA,
+    Pace,
+)
+from nb_optimizer.core.training.keras_input import arrays_of, order_of, replaced_input
+
+if TYPE_CHECKING:
+    from nb_optimizer.core.training.fit import Fit
+
+_BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
+_SHARE_OF_MEMORY = 4  # the data may take one part in this many of what is free
+ALL_WAYS = (PLAIN, LOOP, FUSED, XLA)
+_MANY_STEPS, _FEW_PARAMETERS = 20, 1_000_000  # where a loop pays with hardly any doubt
+
+
+class Acceleration:
+    """The faster steps of one ``fit``; ``why_not`` says why there are none."""
+
+    def __init__(self, fit: Fit) -> None:
+        self._fit = fit
+        self.why_not = _unfit(fit)
+        self._training: Feed | None = None
+        self._validation: Feed | None = None
+        self._validation_steps = 0
+        self._inputs = 0
+        self._is_on = False
+        self._originals: tuple[Any, Any] = (None, None)
+
+    @property
+    def block_size(self) -> int:
+        """How many steps the block that trains now has."""
+        return self._training.size if self._training else 1
+
+    @contextlib.contextmanager
+    def installed(self) -> Iterator[None]:
+        """Make the input of this ``fit`` yield blocks."""
+        if self.why_not:
+            yield
+            return
+        with replaced_input(self._fit.framework, self._input_class):
+            yield
+
+    def start(self) -> None:
+        """The model is built: let it run blocks."""
+        if self._training is None:
+            return
+        self._is_on = True
+        self._take_over()
+        self._fit.framework.on_retrace = self._take_over
+
+    def stop(self) -> None:
+        """Give the model its own step functions back."""
+        if not self._is_on:
+            return
+        self._is_on = False
+        self._fit.framework.on_retrace = lambda: None
+        model = self._fit.model
+        model.train_function, model.test_function = self._originals
+
+    def _input_class(self, original: Any) -> Any:
+        acceleration = self
+
+        class BlockInput(original):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.feed = acceleration.feed_for(self)
+
+            def _enumerate_iterator(self) -> Iterator[Any]:
+                if self.feed is None or acceleration.is_over(self.feed):
+                    yield from super()._enumerate_iterator()
+                    return
+                self.data_adapter.on_epoch_begin()
+                for begin, end, block in self.feed.blocks():
+                    self._steps_seen = end + 1
+                    yield begin, end, block
+                self.data_adapter.on_epoch_end()
+
+        return BlockInput
+
+    def feed_for(self, source: Any) -> Feed | None:
+        """Return the feed of an input that ``fit`` makes: the first trains, the next validates."""
+        self._inputs += 1
+        if self._inputs > 2 or (self._inputs == 2 and self._training is None):  # noqa: PLR2004
+            return None
+        data = self._resident(source)
+        if data is None:
+            return None
+        is_training = self._inputs == 1
+        left = self._training_left if is_training else self._validation_left
+        known = self._by_rule(source) or (self.known() if is_training else "")
+        pace = Pace(ALL_WAYS, left, known=known, chosen=self._tell if is_training else _nobody)
+        feed = Feed(source, data, order_of(source), pace)
+        if is_training:
+            self._training = feed
+        else:
+            self._validation = feed
+            self._validation_steps = int(source.num_batches or 0)
+        return feed
+
+    def is_over(self, feed: Feed) -> bool:
+        """Whether plain steps have won, so that Keras' own input serves best."""
+        return feed.pace.is_final and feed.pace.way == PLAIN
+
+    def _resident(self, source: Any) -> Any | None:
+        """Return the input's arrays on the device; ``None`` and a reason if they can't be."""
+        arrays = arrays_of(source)
+        if arrays is None:
+            self.why_not = "the input is no plain set of arrays"
+            return None
+        tf: Any = importlib.import_module("tensorflow")
+        size = sum(getattr(a, "nbytes", 0) for a in tf.nest.flatten(arrays))
+        if size > psutil.virtual_memory().available / _SHARE_OF_MEMORY:
+            self.why_not = f"the data ({size / 2**20:,.0f} MB) is too large to be kept in memory"
+            return None
+        try:
+            return tf.nest.map_structure(tf.convert_to_tensor, arrays)
+        except (TypeError, ValueError):
+            self.why_not = "the input holds more than dense arrays"
+            return None
+
+    def _take_over(self) -> None:
+        """Replace the model's step functions; called again after each retrace."""
+        model = self._fit.model
+        model.make_test_function()
+        self._originals = (model.train_function, model.test_function)
+        for feed in (self._training, self._validation):
+            if feed is not None:
+                feed.forget()
+        model.train_function = self._dispatch(model.train_function, model.train_step, True)  # noqa: FBT003
+        model.test_function = self._dispatch(model.test_function, model.test_step, False)  # noqa: FBT003
+
+    def _dispatch(self, original: Any, step: Any, is_training: bool) -> Any:  # noqa: FBT001
+        def run(iterator: Any) -> Any:
+            if isinstance(iterator, Block):
+                return iterator.feed.run(step, iterator)
+            feed = self._training if is_training else self._validation
+            if feed is None or feed.pace.is_final:
+                return original(iterator)
+            start = time.perf_counter()
+            logs = original(iterator)
+            wait_for(logs)
+            feed.pace.took(time.perf_counter() - start, 1)
+            return logs
+
+        return run
+
+    def _training_left(self) -> int:
+        fit, steps = self._fit, self._fit.record.begin.steps or 0
+        epochs = fit.record.planned_epochs - fit.watch.epoch
+        return epochs * steps + steps - max(0, fit.watch.step)
+
+    def _validation_left(self) -> int:
+        fit = self._fit
+        epochs = fit.record.planned_epochs - fit.watch.epoch
+        return epochs * self._validation_steps
+
+    def _by_rule(self, source: Any) -> str:
+        """Return what a seed demands: a way that does not depend on how fast anything was."""
+        model = self._fit.model
+        if self._fit.plan.seed is None:
+            return ""
+        small = not model.built or model.count_params() <= _FEW_PARAMETERS
+        return LOOP if small and (source.num_batches or 0) >= _MANY_STEPS else PLAIN
+
+    def known(self) -> str:
+        """Return what the last run of the same cell chose."""
+        before = self._fit.record.ghost
+        if before is None or before.begin.key != self._fit.key or before.accelerated is None:
+            return ""
+        return before.accelerated.way
+
+    def tell_at_start(self) -> None:
+        """Say why plain steps are kept, or which choice is used again."""
+        if self._training is None:
+            if self._fit.plan.accelerate != "off":
+                self._emit(PLAIN, 0.0, f"plain steps: {self.why_not or 'Keras feeds otherwise'}")
+        elif self._training.pace.is_final:
+            way = self._training.pace.way
+            seeded = self._fit.plan.seed is not None
+            why = "fixed by --seed" if seeded else "as the last run of this cell has chosen"
+            self._emit(way, 0.0, f"{WORDS[way]}, {why}")
+
+    def _tell(self) -> None:
+        """Say what was chosen, and what it gains."""
+        assert self._training is not None  # noqa: S101 - it has just chosen
+        pace = self._training.pace
+        times = ", ".join(
+            f"{way} {trial.per_step * 1e3:.3g} ms" for way, trial in pace.trials.items()
+        )
+        if pace.way == PLAIN:
+            text = f"plain steps: {pace.reason or 'nothing else was faster'} ({times} per step)"
+        else:
+            text = f"{WORDS[pace.way]}: {pace.gain:.1f} times the speed ({times} per step)"
+        self._emit(pace.way, pace.gain, text)
+
+    def _emit(self, way: str, gain: float, text: str) -> None:
+        self._fit.emit(ev.Accelerated(time.time(), way, round(gain, 2), text))
+
+
+def _nobody() -> None:
+    """Tell nobody: the choice for validation is not worth a line."""
+
+
+def _unfit(fit: Fit) -> str:
+    """Return why a ``fit`` must keep plain steps, or nothing."""
+    model, framework = fit.model, fit.framework
+    if framework.name != "keras":
+        return "it is a model of tf_keras"
+    strategy = type(model.distribute_strategy).__name__
+    watching = [type(c).__name__ for c in fit.call.callbacks if _watches_batches(framework, c)]
+    checks = (
+        (fit.plan.accelerate == "off", "turned off"),
+        (framework.has_own_train_step(model), "the model has a train_step of its own"),
+        (model.run_eagerly, "the model is compiled with run_eagerly"),
+        (model.steps_per_execution != 1, "the model has its own steps_per_execution"),
+        (strategy != "_DefaultDistributionStrategy", f"it trains under {strategy}"),
+        (watching, f"{'/'.join(watching)} watches every batch"),
+    )
+    return next((why for wrong, why in checks if wrong), "")
+
+
+def _watches_batches(framework: Any, callback: Any) -> bool:
+    base = framework.module.callbacks.Callback
+    methods = [(getattr(callback, n), getattr(base, n)) for n in _BATCH_HOOKS]
+    return any(getattr(mine, "__func__", mine) is not default for mine, default in methods)

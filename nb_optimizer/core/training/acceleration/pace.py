@@ -1,0 +1,144 @@
+"""Which way of running steps is fastest here: tried on real steps, weighed against what is left.
+
+Every trial trains: its steps count. A way costs a compilation first, so the next one is tried only
+while enough training is left to earn that back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+PLAIN, LOOP, FUSED, XLA = "plain", "loop", "fused", "xla"
+LONGEST = 0.2  # seconds that one call may take, so that a stop never waits longer
+LARGEST = 256  # steps in one call
+_ENOUGH_SECONDS, _ENOUGH_STEPS = 0.1, 400  # of a trial
+_FEWEST_CALLS = 3
+_SLOW_STEP = 0.04  # seconds: such a step computes, it does not wait for Python
+# What compiling a way may cost, as multiples of the plain step's tracing time plus seconds.
+_PRICE = {LOOP: (1.2, 0.1), FUSED: (2.5, 0.5), XLA: (2.0, 0.4)}
+_FIRST_CALL = {PLAIN: 1, LOOP: 4, FUSED: 2, XLA: 2}
+WORDS = {
+    PLAIN: "one step per call",
+    LOOP: "many steps per call",
+    FUSED: "many steps per call, compiled as one by XLA",
+    XLA: "many steps per call, each compiled by XLA",
+}
+
+
+@dataclass
+class Trial:
+    """The timing of one way: the first call compiles, the others tell the price of a step."""
+
+    first_seconds: float | None = None
+    seconds: float = 0.0
+    steps: int = 0
+    calls: int = 0
+
+    @property
+    def per_step(self) -> float:
+        """Seconds per step."""
+        return self.seconds / self.steps if self.steps else float("inf")
+
+    @property
+    def is_enough(self) -> bool:
+        """Whether the timing can be trusted."""
+        long = self.seconds >= _ENOUGH_SECONDS or self.steps >= _ENOUGH_STEPS
+        return self.calls >= _FEWEST_CALLS and long
+
+
+class Pace:
+    """Chooses among ``ways``; ``left`` tells how many steps are still to come."""
+
+    def __init__(
+        self,
+        ways: tuple[str, ...],
+        left: Callable[[], int],
+        *,
+        known: str = "",
+        chosen: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.way = known if known in ways else PLAIN
+        self.is_final = known in ways  # an earlier run of the same cell has chosen
+        self.reason = ""
+        self.trials: dict[str, Trial] = {self.way: Trial()}
+        self._untried = [w for w in ways if w != PLAIN]
+        self._left = left
+        self._chosen = chosen
+
+    def size(self) -> int:
+        """How many steps the next call should take."""
+        trial = self.trials[self.way]
+        if self.way == PLAIN:
+            return 1
+        if not trial.steps:
+            return _FIRST_CALL[self.way]
+        # Growing fourfold at most: one slow block must not take the time of a hundred.
+        fits = int(LONGEST / trial.per_step) if trial.per_step else LARGEST
+        return max(1, min(LARGEST, fits, 4 * trial.steps // trial.calls))
+
+    def took(self, seconds: float, steps: int) -> None:
+        """Tell how long a call of the current way took."""
+        trial = self.trials[self.way]
+        if trial.first_seconds is None:
+            trial.first_seconds = seconds
+            return
+        trial.seconds += seconds
+        trial.steps += steps
+        trial.calls += 1
+        if not self.is_final and (trial.is_enough or self._is_hopeless(trial)):
+            self._go_on()
+
+    def failed(self, reason: str) -> None:
+        """Tell that the current way cannot run; another one takes over."""
+        self.trials[self.way].seconds = float("inf")
+        self.trials[self.way].steps = self.trials[self.way].steps or 1
+        self.reason = reason
+        self.trials.setdefault(PLAIN, Trial())
+        if self.is_final:
+            self.way = PLAIN
+        else:
+            self._go_on()
+
+    @property
+    def best(self) -> str:
+        """The fastest way that was tried."""
+        return min(self.trials, key=lambda w: self.trials[w].per_step)
+
+    @property
+    def gain(self) -> float:
+        """How many times faster the chosen way runs a step than plain steps ran."""
+        plain = self.trials.get(PLAIN)
+        return plain.per_step / self.trials[self.way].per_step if plain else 0.0
+
+    def _is_hopeless(self, trial: Trial) -> bool:
+        others = [t.per_step for w, t in self.trials.items() if w != self.way]
+        return bool(others) and trial.per_step > 3 * min(others)
+
+    def _go_on(self) -> None:
+        self.way = self.best
+        step = self.trials[self.way].per_step
+        if self.trials[PLAIN].per_step > _SLOW_STEP:
+            self._settle("a step takes so long that calling it costs nothing")
+            return
+        while self._untried:
+            candidate = self._untried.pop(0)
+            if candidate == XLA and self._is_clear():
+                continue
+            times, more = _PRICE[candidate]
+            price = times * (self.trials[PLAIN].first_seconds or 0.0) + more
+            if self._left() * step > 1.5 * price:
+                self.way = candidate
+                self.trials[candidate] = Trial()
+                return
+            self.reason = "too little is left to train to earn a compilation back"
+        self._settle(self.reason)
+
+    def _is_clear(self) -> bool:
+        """Whether one loop under XLA is so fast that single steps under XLA can't beat it."""
+        fused = self.trials.get(FUSED)
+        return fused is not None and fused.per_step < self.trials[LOOP].per_step / 2
+
+    def _settle(self, reason: str) -> None:
+        self.way, self.is_final, self.reason = self.best, True, reason
+        self._chosen()

@@ -1,0 +1,226 @@
+"""Accelerated training computes what plain ``fit`` computes, from the same seed, shuffled."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from nb_optimizer.core.training.acceleration.install import Acceleration
+from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, XLA
+
+ROWS, EPOCHS, BATCH = 330, 5, 32  # the last batch is not full
+
+
+def rows(*shape, classes=3):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(ROWS, *shape)).astype("float32")
+    y = (np.abs(x.reshape(ROWS, -1)[:, :4].sum(axis=1)).astype(int)) % classes
+    return x, y.astype("int64")
+
+
+def dense(*extra, optimizer="adam", metrics=("accuracy",), width=8, **inputs):
+    import keras
+
+    net = keras.Sequential(
+        [
+            keras.Input((6,)),
+            keras.layers.Dense(width, activation="relu"),
+            *extra,
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    net.compile(optimizer, "sparse_categorical_crossentropy", metrics=list(metrics))
+    x, y = rows(6)
+    return net, {"x": x, "y": y, **inputs}
+
+
+def mlp():
+    return dense()
+
+
+def dropout():
+    import keras
+
+    return dense(keras.layers.Dropout(0.3))
+
+
+def batch_normalization():
+    import keras
+
+    return dense(keras.layers.BatchNormalization())
+
+
+def class_weights():
+    return dense(class_weight={0: 1.0, 1: 2.0, 2: 0.5})
+
+
+def sample_weights():
+    return dense(sample_weight=np.linspace(0.1, 2, ROWS))
+
+
+def schedule():
+    import keras
+
+    return dense(optimizer=keras.optimizers.SGD(keras.optimizers.schedules.CosineDecay(0.1, 60)))
+
+
+def clipping():
+    import keras
+
+    return dense(optimizer=keras.optimizers.Adam(0.01, global_clipnorm=0.5))
+
+
+def weight_decay():
+    import keras
+
+    return dense(optimizer=keras.optimizers.AdamW(0.01, weight_decay=0.01))
+
+
+def moving_average():
+    import keras
+
+    options = {"use_ema": True, "ema_momentum": 0.9, "ema_overwrite_frequency": 7}
+    return dense(optimizer=keras.optimizers.Adam(0.01, **options))
+
+
+def several_metrics():
+    import keras
+
+    given = keras.Input((6,))
+    net = keras.Model(given, keras.layers.Dense(1, activation="sigmoid")(given))
+    named = [keras.metrics.AUC(name="auc"), keras.metrics.Precision(name="precision")]
+    metrics = ["accuracy", *named, "mae"]
+    net.compile("adam", "binary_crossentropy", metrics=metrics)
+    x, y = rows(6, classes=2)
+    return net, {"x": x, "y": y[:, None].astype("float32")}
+
+
+def wide_and_deep():
+    import keras
+
+    wide, deep = keras.Input((2,), name="wide"), keras.Input((4,), name="deep")
+    hidden = keras.layers.Dense(8, activation="relu")(deep)
+    both = keras.layers.concatenate([wide, hidden])
+    net = keras.Model({"wide": wide, "deep": deep}, keras.layers.Dense(3)(both))
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    net.compile("adam", loss, metrics=["accuracy"])
+    x, y = rows(6)
+    return net, {"x": {"wide": x[:, :2], "deep": x[:, 2:]}, "y": y}
+
+
+def cnn():
+    import keras
+
+    net = keras.Sequential(
+        [
+            keras.Input((8, 8, 1)),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Conv2D(8, 3, activation="relu"),
+            keras.layers.Flatten(),
+            keras.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = rows(8, 8, 1)
+    return net, {"x": x, "y": y}
+
+
+def lstm():
+    import keras
+
+    net = keras.Sequential([keras.Input((12, 1)), keras.layers.LSTM(8), keras.layers.Dense(1)])
+    net.compile("adam", "mse")
+    x, y = rows(12, 1)
+    return net, {"x": x, "y": y.astype("float32")}
+
+
+def transformer():
+    import keras
+    from keras import layers
+
+    given = keras.Input((8,))
+    words = layers.Embedding(20, 8)(given)
+    mixed = layers.LayerNormalization()(words + layers.MultiHeadAttention(2, 4)(words, words))
+    out = layers.Dense(3, activation="softmax")(layers.GlobalAveragePooling1D()(mixed))
+    net = keras.Model(given, out)
+    net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = rows(8)
+    return net, {"x": (np.abs(x) * 7).astype("int32") % 20, "y": y}
+
+
+CASES = [
+    mlp, dropout, batch_normalization, class_weights, sample_weights, schedule, clipping,
+    weight_decay, moving_average, several_metrics, wide_and_deep, cnn, lstm, transformer,
+]  # fmt: skip
+
+
+def fit(case, train, monkeypatch, way):
+    import keras
+
+    monkeypatch.setattr(Acceleration, "known", lambda self: way)
+    keras.utils.set_random_seed(9)
+    net, arguments = case()
+    with train(accelerate="auto" if way else "off", source=case.__name__) as run:
+        history = net.fit(
+            **arguments, epochs=EPOCHS, batch_size=BATCH, validation_data=_held_out(arguments)
+        )
+    if way:
+        assert run.record.accelerated.way == way
+    return history.history, net.get_weights()
+
+
+def _held_out(arguments):
+    return arguments["x"], arguments["y"]
+
+
+@pytest.fixture(scope="module")
+def plain_results():
+    return {}
+
+
+@pytest.mark.parametrize("way", [LOOP, FUSED, XLA])
+@pytest.mark.parametrize("case", CASES, ids=lambda c: c.__name__)
+def test_same_history_and_weights(case, way, train, monkeypatch, plain_results):
+    if case is dropout and way != LOOP:
+        pytest.skip("XLA draws other random numbers; see test_dropout_under_xla")
+    if case not in plain_results:
+        plain_results[case] = fit(case, train, monkeypatch, "")
+    plain_history, plain_weights = plain_results[case]
+    history, weights = fit(case, train, monkeypatch, way)
+    assert set(history) == set(plain_history)
+    for name, values in plain_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, atol=1e-7, err_msg=name)
+    for a, b in zip(plain_weights, weights, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+    if way == LOOP and case is not transformer:  # its validation loss differs in the last bit
+        assert history == plain_history
+
+
+@pytest.mark.parametrize("way", [FUSED, XLA])
+def test_dropout_under_xla_drops_the_same_share_of_fresh_units(way, train, monkeypatch):
+    import keras
+
+    def squares(_, y_pred):
+        return keras.ops.mean(keras.ops.square(y_pred), axis=-1)
+
+    monkeypatch.setattr(Acceleration, "known", lambda self: way)
+    net = keras.Sequential([keras.Input((50,)), keras.layers.Dropout(0.3, seed=1)])
+    net.compile(keras.optimizers.SGD(0.0), lambda _, y_pred: keras.ops.mean(y_pred, axis=-1),
+                metrics=[squares])  # fmt: skip
+    with train():
+        history = net.fit(np.ones((640, 50)), np.ones((640, 1)), epochs=4).history
+    # Kept units are scaled by 1/0.7: their mean stays 1, the mean of their squares is 1/0.7.
+    np.testing.assert_allclose(history["loss"], 1, atol=0.02)
+    np.testing.assert_allclose(history["squares"], 1 / 0.7, atol=0.03)
+    assert len(set(history["loss"])) == 4  # other units in each epoch
+
+
+def test_a_seed_fixes_the_way_before_the_first_step(train):
+    import keras
+
+    keras.utils.set_random_seed(9)
+    net, arguments = mlp()
+    with train(seed=9) as run:
+        net.fit(**arguments, epochs=2, batch_size=10)
+    assert run.record.accelerated.way == LOOP
+    assert "fixed by --seed" in run.record.accelerated.text

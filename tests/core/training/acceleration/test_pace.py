@@ -1,0 +1,86 @@
+"""The choice of a way, on steps whose times the test decides."""
+
+from __future__ import annotations
+
+import pytest
+
+from nb_optimizer.core.training.acceleration.install import ALL_WAYS
+from nb_optimizer.core.training.acceleration.pace import (
+    FUSED,
+    LARGEST,
+    LONGEST,
+    LOOP,
+    PLAIN,
+    XLA,
+    Pace,
+)
+
+MLP = {PLAIN: 1e-3, LOOP: 3e-4, FUSED: 6e-5, XLA: 3e-4}
+CNN = {PLAIN: 2.5e-3, LOOP: 1.5e-3, FUSED: 1e-2, XLA: 1e-3}
+COMPILE = {PLAIN: 0.5, LOOP: 0.6, FUSED: 1.5, XLA: 1.2}
+
+
+def train(steps, prices, *, failing=(), known=""):
+    """Run a training of ``steps`` steps; return the pace, the seconds and the longest call."""
+    left = [steps]
+    pace = Pace(ALL_WAYS, lambda: left[0], known=known)
+    total, longest, seen = 0.0, 0.0, set()
+    while left[0] > 0:
+        size, way = min(pace.size(), left[0]), pace.way
+        if way in failing:
+            pace.failed("XlaError in compiling")
+            continue
+        first = way not in seen
+        seconds = prices[way] * size + (COMPILE[way] if first else 0.0)
+        seen.add(way)
+        total += seconds
+        longest = max(longest, 0.0 if first else seconds)
+        left[0] -= size
+        pace.took(seconds, size)
+    return pace, total, longest
+
+
+@pytest.mark.parametrize(("prices", "best"), [(MLP, FUSED), (CNN, XLA)])
+def test_long_trainings_end_with_the_fastest_way(prices, best):
+    pace, total, longest = train(40_000, prices)
+    assert (pace.way, pace.is_final) == (best, True)
+    assert total < 0.6 * 40_000 * prices[PLAIN]
+    assert longest <= 0.25
+    assert pace.gain == pytest.approx(prices[PLAIN] / prices[best], rel=0.01)
+
+
+@pytest.mark.parametrize("steps", [100, 500, 1_000, 2_000, 4_000, 8_000])
+@pytest.mark.parametrize("prices", [MLP, CNN])
+def test_short_trainings_never_pay_for_what_they_cannot_use(prices, steps):
+    _, total, _ = train(steps, prices)
+    assert total < 1.1 * (COMPILE[PLAIN] + steps * prices[PLAIN]) + 0.2
+
+
+def test_steps_that_compute_are_left_alone():
+    pace, total, _ = train(500, dict.fromkeys(ALL_WAYS, 0.3))
+    assert pace.way == PLAIN and set(pace.trials) == {PLAIN}
+    assert total == pytest.approx(COMPILE[PLAIN] + 500 * 0.3)
+
+
+def test_what_fails_to_compile_is_passed_over():
+    pace, _, _ = train(40_000, MLP, failing=(FUSED,))
+    assert pace.way in (LOOP, XLA)
+    pace, _, _ = train(40_000, MLP, failing=(LOOP, FUSED, XLA))
+    assert pace.way == PLAIN
+
+
+def test_a_known_choice_is_used_from_the_first_step():
+    pace, _, _ = train(2_000, MLP, known=FUSED)
+    assert pace.is_final and set(pace.trials) == {FUSED}
+    pace, _, _ = train(2_000, MLP, known=FUSED, failing=(FUSED,))
+    assert pace.way == PLAIN
+
+
+def test_blocks_stay_within_the_latency_and_the_shape():
+    pace = Pace(ALL_WAYS, lambda: 10**9, known=FUSED)
+    pace.took(2.0, 2)
+    for _ in range(9):
+        size = pace.size()
+        assert size <= LARGEST and size * 1e-4 <= LONGEST
+        pace.took(size * 1e-4, size)
+    assert pace.size() > 100
