@@ -104,6 +104,13 @@ def arrays_of(source: Any) -> Any | None:
     return tree.lists_to_tuples(sliceable)
 
 
+def stream_of(source: Any) -> Any | None:
+    """Return the dataset behind an input that is a ``tf.data.Dataset`` of known length."""
+    is_dataset = type(source.data_adapter).__name__ == "TFDatasetAdapter"
+    known = source.steps_per_epoch is None and source.num_batches
+    return source._distributed_dataset if is_dataset and known else None  # noqa: SLF001
+
+
 def order_of(source: Any) -> Callable[[], Array]:
     """Return a function that draws the order of the rows for an epoch, as Keras would."""
     adapter = source.data_adapter

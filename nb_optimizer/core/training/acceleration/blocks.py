@@ -2,69 +2,70 @@
 
 from __future__ import annotations
 
+import abc
 import importlib
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 from nb_optimizer.core.training.acceleration.pace import LOOP, PLAIN, Pace
-from nb_optimizer.core.training.acceleration.ways import Ways
+from nb_optimizer.core.training.acceleration.ways import RowWays, Step, StreamWays
 from nb_optimizer.core.training.keras_input import Array, batch_size_of
 
 
+@dataclass
 class Block:
-    """``steps`` steps of an epoch: what ``fit`` hands to its step function instead of a batch."""
+    """``steps`` steps of an epoch: what ``fit`` hands to its step function instead of a batch.
 
-    def __init__(self, feed: Feed, rows: Array, steps: int) -> None:
-        self.feed, self.rows, self.steps = feed, rows, steps
+    ``content`` is the numbers of the rows, ``[steps, batch]``, or the iterator to draw from.
+    """
+
+    feed: Feed
+    content: Any
+    steps: int
 
     def __iter__(self) -> Iterator[Any]:
         return self
 
     def __next__(self) -> Any:
         """Return one batch, for whoever takes batches one by one (Keras builds a model so)."""
-        return self.feed.batch(self.rows.reshape(-1)[: self.feed.batch_size])
+        return self.feed.batch(self.content)
 
 
-class Feed:
+class Feed(abc.ABC):
     """Feeds one pass over the data (training or validation) of a ``fit``."""
 
-    def __init__(self, source: Any, data: Any, draw: Callable[[], Array], pace: Pace) -> None:
+    def __init__(self, pace: Pace) -> None:
         self._tf: Any = importlib.import_module("tensorflow")
         self.pace = pace
-        self.batch_size = batch_size_of(source)
-        self._data = data
-        self._draw = draw
-        self._ways: Ways | None = None
         self.size = 1  # steps of the block that runs now
+        self._ways: Any = None
 
+    @abc.abstractmethod
     def blocks(self) -> Iterator[tuple[int, int, Any]]:
-        """Yield ``(first step, last step, block or iterator)`` of an epoch."""
-        order = self._draw()
-        full = len(order) // self.batch_size
-        total = -(-len(order) // self.batch_size)
-        plain: Any = None
-        step = 0
-        while step < total:
-            if self.pace.way == PLAIN:
-                plain = plain or iter(self._pipeline(order, step))
-                self.size = 1
-                yield step, step, plain
-            else:
-                plain = None
-                self.size = max(1, min(self.pace.size(), full - step))
-                yield step, step + self.size - 1, self._block(order, step, full)
-            step += self.size
+        """Yield ``(first step, last step, block or Keras' own iterator)`` of an epoch."""
 
-    def run(self, step: Callable[[Any], Any], block: Block) -> Any:
+    @abc.abstractmethod
+    def batch(self, content: Any) -> Any:
+        """Return the first batch of a block's content."""
+
+    @abc.abstractmethod
+    def make_ways(self, step: Step) -> Any:
+        """Return the ways to run ``step`` on this feed's blocks."""
+
+    def forget(self) -> None:
+        """The model's step has changed: compile anew."""
+        self._ways = None
+
+    def run(self, step: Step, block: Block) -> Any:
         """Run a block of steps and tell the pace how long it took."""
-        if self._ways is None:
-            self._ways = Ways(step, self._data)
-        if block.rows.ndim == 1:
-            return self._ways.run_last(block.rows)
+        self._ways = self._ways or self.make_ways(step)
         start, way = time.perf_counter(), self.pace.way
+        if self._ways.is_odd(block.content):
+            return self._ways.run_odd(block.content)
         try:
-            logs = self._ways.run(way, block.rows, block.steps)
+            logs = self._ways.run(way, block.content, block.steps)
             wait_for(logs)
         except (self._tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
             if self.pace.trials[way].first_seconds is not None:
@@ -74,40 +75,90 @@ class Feed:
         return logs
 
     def _run_otherwise(self, block: Block, error: Exception) -> Any:
-        """Compiling this way failed, so nothing was trained: run the block step by step."""
-        assert self._ways is not None  # noqa: S101 - made by the caller
+        """Compiling this way failed, so nothing was trained: run the block in another."""
         self.pace.failed(f"{type(error).__name__} in compiling")
-        if self.pace.way in (PLAIN, LOOP) and LOOP not in self.pace.trials:
-            logs = None
-            for rows in block.rows:
-                logs = self._ways.run_last(rows)
-            return logs
-        return self._ways.run(LOOP, block.rows, block.steps)
+        return self._ways.run(LOOP, block.content, block.steps)
 
-    def forget(self) -> None:
-        """The model's step has changed: compile anew."""
-        self._ways = None
 
-    def batch(self, rows: Array) -> Any:
-        """Gather one batch."""
+class RowFeed(Feed):
+    """Feeds arrays that lie on the device, by row numbers in the order Keras would draw."""
+
+    def __init__(self, source: Any, data: Any, draw: Callable[[], Array], pace: Pace) -> None:
+        super().__init__(pace)
+        self._batch_size = batch_size_of(source)
+        self._data = data
+        self._draw = draw
+
+    def make_ways(self, step: Step) -> RowWays:
+        """Return the ways to run ``step`` on rows."""
+        return RowWays(step, self._gather)
+
+    def batch(self, content: Any) -> Any:
+        """Gather the first batch of a block."""
+        return self._gather(content.reshape(-1)[: self._batch_size])
+
+    def blocks(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield the blocks of an epoch."""
+        order, size = self._draw(), self._batch_size
+        full, total = len(order) // size, -(-len(order) // size)
+        plain: Any = None
+        step = 0
+        while step < total:
+            if self.pace.way == PLAIN:
+                plain = plain or iter(self._pipeline(order[step * size :]))
+                self.size, content = 1, None
+            else:
+                plain = None
+                self.size = max(1, min(self.pace.size(), full - step))
+                content = order[step * size : (step + self.size) * size]
+                content = content.reshape(self.size, size) if step < full else content
+            block = plain if content is None else Block(self, content, self.size)
+            yield step, step + self.size - 1, block
+            step += self.size
+
+    def _gather(self, rows: Any) -> Any:
         tf = self._tf
         return tf.nest.map_structure(lambda t: tf.gather(t, rows, axis=0), self._data)
 
-    def _block(self, order: Array, step: int, full: int) -> Block:
-        size = self.batch_size
-        if step >= full:
-            return Block(self, order[step * size :], 1)
-        rows = order[step * size : (step + self.size) * size]
-        return Block(self, rows.reshape(self.size, size), self.size)
-
-    def _pipeline(self, order: Array, step: int) -> Any:
-        """Return what Keras would feed from ``step`` on: batches gathered ahead of their use."""
-        tf, size = self._tf, self.batch_size
-        rows = tf.data.Dataset.from_tensor_slices(order[step * size :]).batch(size)
-        batches = rows.map(self.batch, num_parallel_calls=tf.data.AUTOTUNE)
+    def _pipeline(self, order: Array) -> Any:
+        """Return what Keras would feed: batches gathered ahead of their use."""
+        tf = self._tf
+        rows = tf.data.Dataset.from_tensor_slices(order).batch(self._batch_size)
+        batches = rows.map(self._gather, num_parallel_calls=tf.data.AUTOTUNE)
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
+
+
+class StreamFeed(Feed):
+    """Feeds a ``tf.data.Dataset`` of known length: many of its batches in one call."""
+
+    def __init__(self, dataset: Any, batches: int, pace: Pace) -> None:
+        super().__init__(pace)
+        self._dataset = dataset
+        self._batches = batches
+
+    def make_ways(self, step: Step) -> StreamWays:
+        """Return the ways to run ``step`` on what an iterator gives."""
+        return StreamWays(step)
+
+    def batch(self, content: Any) -> Any:
+        """Return the next batch."""
+        return next(content)
+
+    def blocks(self) -> Iterator[tuple[int, int, Any]]:
+        """Yield the blocks of an epoch."""
+        iterator = iter(self._dataset)
+        step = 0
+        while step < self._batches:
+            is_plain = self.pace.way == PLAIN
+            self.size = 1 if is_plain else min(self.pace.size(), self._batches - step)
+            block = iterator if is_plain else Block(self, iterator, self.size)
+            yield step, step + self.size - 1, block
+            step += self.size
+        # Keras makes a spare iterator when an epoch ends; a dataset that shuffles anew for each
+        # iterator would otherwise draw other orders from the second epoch on.
+        iter(self._dataset)
 
 
 def wait_for(logs: Any) -> None:

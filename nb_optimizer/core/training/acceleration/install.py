@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, Any
 import psutil
 
 from nb_optimizer.core import events as ev
-from nb_optimizer.core.training.acceleration.blocks import Block, Feed, wait_for
+from nb_optimizer.core.training.acceleration.blocks import (
+    Block,
+    Feed,
+    RowFeed,
+    StreamFeed,
+    wait_for,
+)
 from nb_optimizer.core.training.acceleration.pace import (
     FUSED,
     LOOP,
@@ -20,7 +26,13 @@ from nb_optimizer.core.training.acceleration.pace import (
     XLA,
     Pace,
 )
-from nb_optimizer.core.training.keras_input import arrays_of, order_of, replaced_input
+from nb_optimizer.core.training.acceleration.ways import STREAM_WAYS
+from nb_optimizer.core.training.keras_input import (
+    arrays_of,
+    order_of,
+    replaced_input,
+    stream_of,
+)
 
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
@@ -100,20 +112,29 @@ class Acceleration:
         self._inputs += 1
         if self._inputs > 2 or (self._inputs == 2 and self._training is None):  # noqa: PLR2004
             return None
-        data = self._resident(source)
-        if data is None:
-            return None
         is_training = self._inputs == 1
-        left = self._training_left if is_training else self._validation_left
-        known = self._by_rule(source) or (self.known() if is_training else "")
-        pace = Pace(ALL_WAYS, left, known=known, chosen=self._tell if is_training else _nobody)
-        feed = Feed(source, data, order_of(source), pace)
+        feed = self._make_feed(source, is_training)
+        if feed is None:
+            return None
         if is_training:
             self._training = feed
         else:
             self._validation = feed
             self._validation_steps = int(source.num_batches or 0)
         return feed
+
+    def _make_feed(self, source: Any, is_training: bool) -> Feed | None:  # noqa: FBT001
+        left = self._training_left if is_training else self._validation_left
+        known = self._by_rule(source) or (self.known() if is_training else "")
+        chosen = self._tell if is_training else _nobody
+        if (dataset := stream_of(source)) is not None:
+            pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, chosen=chosen)
+            return StreamFeed(dataset, int(source.num_batches), pace)
+        data = self._resident(source)
+        if data is None:
+            return None
+        pace = Pace(ALL_WAYS, left, known=known, chosen=chosen)
+        return RowFeed(source, data, order_of(source), pace)
 
     def is_over(self, feed: Feed) -> bool:
         """Whether plain steps have won, so that Keras' own input serves best."""
@@ -123,7 +144,7 @@ class Acceleration:
         """Return the input's arrays on the device; ``None`` and a reason if they can't be."""
         arrays = arrays_of(source)
         if arrays is None:
-            self.why_not = "the input is no plain set of arrays"
+            self.why_not = "the input is neither arrays nor a tf.data.Dataset of known length"
             return None
         tf: Any = importlib.import_module("tensorflow")
         size = sum(getattr(a, "nbytes", 0) for a in tf.nest.flatten(arrays))
