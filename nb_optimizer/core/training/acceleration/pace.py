@@ -6,6 +6,7 @@ while enough training is left to earn that back.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -34,11 +35,15 @@ class Trial:
     seconds: float = 0.0
     steps: int = 0
     calls: int = 0
+    # The least of all calls: short blocks pay for the call itself, others for a busy machine.
+    per_step: float = math.inf
 
-    @property
-    def per_step(self) -> float:
-        """Seconds per step."""
-        return self.seconds / self.steps if self.steps else float("inf")
+    def add(self, seconds: float, steps: int) -> None:
+        """Take in a call that did not compile."""
+        self.seconds += seconds
+        self.steps += steps
+        self.calls += 1
+        self.per_step = min(self.per_step, seconds / steps)
 
     @property
     def is_enough(self) -> bool:
@@ -74,7 +79,7 @@ class Pace:
         if not trial.steps:
             return _FIRST_CALL[self.way]
         # Growing fourfold at most: one slow block must not take the time of a hundred.
-        fits = int(LONGEST / trial.per_step) if trial.per_step else LARGEST
+        fits = int(min(LONGEST / trial.per_step, LARGEST)) if trial.per_step else LARGEST
         return max(1, min(LARGEST, fits, 4 * trial.steps // trial.calls))
 
     def took(self, seconds: float, steps: int) -> None:
@@ -83,16 +88,13 @@ class Pace:
         if trial.first_seconds is None:
             trial.first_seconds = seconds
             return
-        trial.seconds += seconds
-        trial.steps += steps
-        trial.calls += 1
+        trial.add(seconds, steps)
         if not self.is_final and (trial.is_enough or self._is_hopeless(trial)):
             self._go_on()
 
     def failed(self, reason: str) -> None:
         """Tell that the current way cannot run; another one takes over."""
-        self.trials[self.way].seconds = float("inf")
-        self.trials[self.way].steps = self.trials[self.way].steps or 1
+        self.trials[self.way].per_step = math.inf
         self.reason = reason
         self.trials.setdefault(PLAIN, Trial())
         if self.is_final:
@@ -113,7 +115,7 @@ class Pace:
 
     def _is_hopeless(self, trial: Trial) -> bool:
         others = [t.per_step for w, t in self.trials.items() if w != self.way]
-        return bool(others) and trial.per_step > 3 * min(others)
+        return bool(others) and trial.calls >= _FEWEST_CALLS and trial.per_step > 3 * min(others)
 
     def _go_on(self) -> None:
         self.way = self.best
