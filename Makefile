@@ -42,6 +42,7 @@ drill: $(STAMP)
 
 bench: $(STAMP)
 	$(BIN)/python benchmarks/panel_cost.py
+	$(BIN)/python benchmarks/acceleration.py
 
 clean:
 	rm -rf $(VENV) .cache .nb_optimizer

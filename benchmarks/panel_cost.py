@@ -65,7 +65,8 @@ FIT = "model.fit(x, y, batch_size=32, epochs={epochs}{more})"
 VARIANTS = {
     "plain": "with Clock(): " + FIT.replace("{more}", ", verbose=0"),
     "plain again": "with Clock(): " + FIT.replace("{more}", ", verbose=0"),
-    "%%train, live panel": "%%train --live widget --accelerate off\nwith Clock(): " + FIT.replace("{more}", ""),
+    "%%train, live panel": "%%train --live widget --accelerate off\nwith Clock(): "
+    + FIT.replace("{more}", ""),
     "Keras verbose=1": "with Clock(): " + FIT.replace("{more}", ", verbose=1"),
     "livelossplot": "with Clock(): "
     + FIT.replace("{more}", ", verbose=0, callbacks=[PlotLossesKeras()]"),
