@@ -181,8 +181,10 @@ class Fit:
 
     def intervened(self, action: str, value: float | None = None, origin: str = "panel") -> None:
         """Record that somebody steered."""
-        deed = ev.Intervention(time.time(), action, *self.watch.position, value, origin)
-        self.emit(deed)
+        epoch, step = self.watch.position
+        if action == "stop":  # takes effect when the block that runs is over
+            step += self.acceleration.block_size - 1
+        self.emit(ev.Intervention(time.time(), action, epoch, step, value, origin))
 
     @property
     def subject(self) -> state.Subject:

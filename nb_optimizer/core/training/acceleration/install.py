@@ -55,6 +55,7 @@ class Acceleration:
         self._inputs = 0
         self._is_on = False
         self._originals: tuple[Any, Any] = (None, None)
+        self._mine: tuple[Any, ...] = ()  # the step functions that take blocks
 
     @property
     def block_size(self) -> int:
@@ -113,7 +114,7 @@ class Acceleration:
         if self._inputs > 2 or (self._inputs == 2 and self._training is None):  # noqa: PLR2004
             return None
         is_training = self._inputs == 1
-        feed = self._make_feed(source, is_training)
+        feed = self._make_feed(source, is_training=is_training)
         if feed is None:
             return None
         if is_training:
@@ -123,7 +124,7 @@ class Acceleration:
             self._validation_steps = int(source.num_batches or 0)
         return feed
 
-    def _make_feed(self, source: Any, is_training: bool) -> Feed | None:  # noqa: FBT001
+    def _make_feed(self, source: Any, *, is_training: bool) -> Feed | None:
         left = self._training_left if is_training else self._validation_left
         known = self._by_rule(source) or (self.known() if is_training else "")
         chosen = self._tell if is_training else _nobody
@@ -137,8 +138,14 @@ class Acceleration:
         return RowFeed(source, data, order_of(source), pace)
 
     def is_over(self, feed: Feed) -> bool:
-        """Whether plain steps have won, so that Keras' own input serves best."""
-        return feed.pace.is_final and feed.pace.way == PLAIN
+        """Whether Keras' own input serves: plain steps have won, or nobody here takes blocks.
+
+        That is so before the model is built, and when a callback has compiled the model anew.
+        """
+        model = self._fit.model
+        now = model.train_function if feed is self._training else model.test_function
+        won = feed.pace.is_final and feed.pace.way == PLAIN
+        return won or now not in self._mine
 
     def _resident(self, source: Any) -> Any | None:
         """Return the input's arrays on the device; ``None`` and a reason if they can't be."""
@@ -165,10 +172,11 @@ class Acceleration:
         for feed in (self._training, self._validation):
             if feed is not None:
                 feed.forget()
-        model.train_function = self._dispatch(model.train_function, model.train_step, True)  # noqa: FBT003
-        model.test_function = self._dispatch(model.test_function, model.test_step, False)  # noqa: FBT003
+        train = self._dispatch(model.train_function, model.train_step, is_training=True)
+        test = self._dispatch(model.test_function, model.test_step, is_training=False)
+        self._mine = model.train_function, model.test_function = train, test
 
-    def _dispatch(self, original: Any, step: Any, is_training: bool) -> Any:  # noqa: FBT001
+    def _dispatch(self, original: Any, step: Any, *, is_training: bool) -> Any:
         def run(iterator: Any) -> Any:
             if isinstance(iterator, Block):
                 return iterator.feed.run(step, iterator)

@@ -231,3 +231,53 @@ def test_a_seed_fixes_the_way_before_the_first_step(train):
         net.fit(**arguments, epochs=2, batch_size=10)
     assert run.record.accelerated.way == LOOP
     assert "fixed by --seed" in run.record.accelerated.text
+
+
+def test_a_callback_that_compiles_anew_gets_plain_steps(train, monkeypatch):
+    import keras
+
+    class Unfreeze(keras.callbacks.Callback):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                self.model.compile("sgd", "sparse_categorical_crossentropy")
+                self.model.make_train_function(force=True)
+
+    def losses(way):
+        monkeypatch.setattr(Acceleration, "known", lambda self: way)
+        keras.utils.set_random_seed(9)
+        net, arguments = mlp()
+        with train(accelerate="auto" if way else "off"):
+            history = net.fit(**arguments, epochs=5, callbacks=[Unfreeze()])
+        assert int(net.optimizer.iterations) == 3 * 11
+        return history.history["loss"]
+
+    assert losses(LOOP) == losses("")
+
+
+def test_what_cannot_be_kept_falls_back_with_the_reason(train):
+    import keras
+
+    class Watching(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            pass
+
+    net, arguments = mlp()
+    with train() as run:
+        net.fit(**arguments, callbacks=[Watching()])
+    assert run.record.accelerated.text == "plain steps: Watching watches every batch"
+    with train(accelerate="off") as run:
+        net.fit(**arguments)
+    assert run.record.accelerated is None
+
+
+def test_the_next_run_of_the_cell_starts_with_the_choice(train, monkeypatch):
+    known = Acceleration.known
+    monkeypatch.setattr(Acceleration, "known", lambda self: LOOP)
+    net, arguments = mlp()
+    with train():
+        net.fit(**arguments, epochs=1)
+    monkeypatch.setattr(Acceleration, "known", known)
+    with train() as run:
+        net.fit(**arguments, epochs=1)
+    assert run.record.accelerated.way == LOOP
+    assert "as the last run of this cell has chosen" in run.record.accelerated.text
