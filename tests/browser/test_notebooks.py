@@ -20,7 +20,7 @@ rng = np.random.default_rng(0)
 x = rng.random((6000, 8), dtype="float32")
 y = (x.sum(axis=1) + rng.normal(0, 0.3, 6000) > 4).astype("int32")
 """
-TRAIN = """%%train --patience 300 -o run
+TRAIN = """%%train --patience 300 --accelerate off -o run
 keras.utils.set_random_seed(1)
 model = keras.Sequential([
     keras.Input((8,)),
