@@ -66,7 +66,7 @@ class Memory:
         self._due = 0.0
         self._value = 0.0
         self._process = psutil.Process()
-        self._device = _accelerator()
+        self._device = accelerator()
 
     def value(self) -> float:
         """Return the memory in use; looked up at most every two seconds."""
@@ -82,7 +82,8 @@ class Memory:
         return float(self._process.memory_info().rss)
 
 
-def _accelerator() -> str | None:
+def accelerator() -> str | None:
+    """Return the device that TensorFlow computes on, if it is not the CPU."""
     if "tensorflow" not in sys.modules:
         return None
     tensorflow: Any = importlib.import_module("tensorflow")

@@ -33,6 +33,7 @@ from nb_optimizer.core.training.keras_input import (
     replaced_input,
     stream_of,
 )
+from nb_optimizer.core.training.sampling import accelerator
 
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
@@ -261,6 +262,7 @@ def _unfit(fit: Fit) -> str:
         (model.run_eagerly, "the model is compiled with run_eagerly"),
         (model.steps_per_execution != 1, "the model has its own steps_per_execution"),
         (strategy != "_DefaultDistributionStrategy", f"it trains under {strategy}"),
+        (accelerator(), f"{accelerator()} computes, where this is not tried yet"),
         (watching, f"{'/'.join(watching)} watches every batch"),
     )
     return next((why for wrong, why in checks if wrong), "")
