@@ -115,6 +115,7 @@ def measure(rounds, epochs, rows, width):
     with tempfile.TemporaryDirectory() as folder:
         front = FrontEnd(folder)
         front.run(PREPARE.format(rows=rows, width=width))
+        front.run("%%train --live widget\nh = model.fit(x[:640], y[:640])")  # imports the panel
         figures = {name: [] for name in VARIANTS}
         for number in range(rounds):
             names = list(VARIANTS)

@@ -17,7 +17,7 @@ class View(Protocol):
         """Take note of an event that has just been folded into ``record``; must be quick."""
 
     def pump(self) -> None:
-        """Let waiting messages of the front end in; called about ten times a second."""
+        """Let waiting messages of the front end in; called several times a second."""
 
     def close(self, record: RunRecord) -> None:
         """Leave the final, static picture behind."""

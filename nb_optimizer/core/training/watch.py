@@ -1,7 +1,7 @@
 """Turns Keras' hooks into events, and lets steering happen between batches.
 
-Per batch it stores one number and looks at a clock. Up to twenty times a second the loss is read,
-ten times a second people are listened to, and twice a second what is shown changes.
+Per batch it stores one number and looks at a clock. Four to twenty times a second the loss is read,
+seven times people are listened to, and twice what is shown changes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nb_optimizer.core.training.sampling import BatchLoss, Memory, Speed
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
 
-_ATTEND, _SHOW, _PAUSED_TICK = 0.1, 0.5, 0.05  # seconds
-_SAMPLE, _RARELY, _SAMPLES = 0.05, 0.25, 100  # often in a short epoch, seldom in a long one
+_ATTEND, _SHOW, _PAUSED_TICK = 0.15, 0.5, 0.05  # seconds
+_SAMPLE, _RARELY, _SAMPLES = 0.05, 0.25, 30  # often in a short epoch, seldom in a long one
 _POINTS = 16  # most points that one Progress event carries to the journal
 
 
