@@ -85,7 +85,7 @@ class Fit:
                 warnings.catch_warnings(),
             ):
                 history = self.call.run(self.options.callbacks(self.watch))
-        except BaseException as raised:
+        except BaseException as raised:  # the one place that records a failed run; raised on
             error = raised
             raise
         finally:
