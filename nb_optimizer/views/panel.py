@@ -25,7 +25,7 @@ from nb_optimizer.views.panel_state import Picture
 from nb_optimizer.views.pump import Pump
 
 INTERVAL = 0.4  # seconds between two pushes
-SHARE = 0.02  # of the time, at most, goes into pushes
+SHARE = 0.002  # of the time, at most, goes into pushes
 ENTER = 1.0  # seconds between the Enter key and the text that was typed
 MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"

@@ -214,5 +214,7 @@ def _number(variable: Any) -> float:
 
 def to_array(variable: Any) -> np.ndarray[Any, Any]:
     """Copy a variable's value out."""
-    value = variable.numpy() if hasattr(variable, "numpy") else variable
-    return np.array(value, copy=True)
+    if not hasattr(variable, "numpy"):
+        return np.array(variable, copy=True)
+    value = np.asarray(variable.numpy())
+    return value if value.flags.owndata else value.copy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,15 @@ from nb_optimizer.core.background import Background
 from nb_optimizer.core.training import state
 
 BEST, LATEST = "best.npz", "checkpoint.npz"
-_SHARE = 100  # writing and copying may take one part in this many of the time
+_SHARE = 300  # writing and copying may take one part in this many of the time
 
 
 class Keeper:
     """Decides when to copy the state and when to write it.
 
     The latest state is written no more often than every ``interval`` seconds; the best state
-    whenever it improves, as long as that takes at most 1 % of the time. Both are written at
-    the end. ``saved`` is called from the writing thread with (file, epoch, seconds).
+    whenever it improves, as long as that takes at most a three-hundredth of the time. Both are
+    written at the end. ``saved`` is called from the writing thread with (file, epoch, seconds).
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Keeper:
         self._due = {BEST: 0.0, LATEST: clock() + interval}
         self._copy_due = 0.0
         self._written: dict[str, int] = {}
+        self._on_disk: dict[str, state.Snapshot] = {}  # the writing thread's own
         self._writer = Background("checkpoint writer", fault) if directory else None
 
     def wants(self, *, is_best: bool) -> bool:
@@ -88,8 +90,26 @@ class Keeper:
     def _save(self, name: str, snapshot: state.Snapshot) -> None:
         assert self._directory is not None  # noqa: S101 - there is no writer without it
         start = self._clock()
-        state.save(snapshot, self._directory / name)
+        twin = next((n for n, held in self._on_disk.items() if held is snapshot and n != name), "")
+        if not (twin and _link(self._directory / twin, self._directory / name)):
+            state.save(snapshot, self._directory / name)
+        self._on_disk[name] = snapshot
         seconds = self._clock() - start
         if name == BEST:
             self._due[name] = self._clock() + min(self._interval, seconds * _SHARE)
         self._saved(name, snapshot.epoch, seconds)
+
+
+def _link(old: Path, new: Path) -> bool:
+    """Give a finished file a second name: files are replaced, never changed, so they may share."""
+    part = new.with_suffix(".part")
+    try:
+        part.unlink(missing_ok=True)
+        os.link(old, part)
+        part.replace(new)
+    except OSError:  # a file system without links, or the old file is gone
+        part.unlink(missing_ok=True)
+        return False
+    # Replacing one name of a file by another of the same file does nothing, not even the removal.
+    part.unlink(missing_ok=True)
+    return True

@@ -1,7 +1,7 @@
 """Turns Keras' hooks into events, and lets steering happen between batches.
 
-Per batch it stores one number and looks at a clock. Four to twenty times a second the loss is read,
-seven times people are listened to, and twice what is shown changes.
+Per batch it stores one number and looks at a clock. Two to twenty times a second the loss is read,
+five times people are listened to, and twice what is shown changes.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from nb_optimizer.core.training.sampling import BatchLoss, Memory, Speed
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
 
-_ATTEND, _SHOW, _PAUSED_TICK = 0.15, 0.5, 0.05  # seconds
-_SAMPLE, _RARELY, _SAMPLES = 0.05, 0.25, 30  # often in a short epoch, seldom in a long one
+_ATTEND, _SHOW, _PAUSED_TICK = 0.2, 0.5, 0.05  # seconds
+_SAMPLE, _RARELY, _SAMPLES = 0.05, 0.5, 15  # often in a short epoch, seldom in a long one
 _POINTS = 16  # most points that one Progress event carries to the journal
 
 
@@ -37,6 +37,7 @@ class Watch:
         self.in_validation = False
         self._is_between = False  # one epoch is over, the next has not begun
         self._tick_due = self._sample_due = self._attend_due = 0.0
+        self._sample_every = _SAMPLE
         self._show_due = self._journal_due = 0.0
         self._points: list[tuple[float, float]] = []
         self._unsaved: list[tuple[float, float]] = []
@@ -60,6 +61,7 @@ class Watch:
         self._epoch_start, self._validation_seconds = now, 0.0
         self._sampled_step = 0
         self._tick_due = self._sample_due = 0.0
+        self._sample_every = _SAMPLE
         self._loss.restart()
         self._speed.restart()
         self._fit.epoch_begin()
@@ -130,8 +132,8 @@ class Watch:
         now = time.perf_counter()
         if now >= self._sample_due and phase == "training":
             self._sample(self.step)
-            rate = (now - self._epoch_start) / _SAMPLES
-            self._sample_due = now + min(max(rate, _SAMPLE), _RARELY)
+            self._sample_every = max((now - self._epoch_start) / _SAMPLES, _SAMPLE)
+            self._sample_due = now + min(self._sample_every, _RARELY)
         if now >= self._attend_due:
             self._attend(phase)
             now = time.perf_counter()
@@ -139,9 +141,10 @@ class Watch:
         if now >= self._show_due:
             self._show_due = now + _SHOW
             self._progress(phase)
-        self._tick_due = min(self._sample_due, self._attend_due)
-        if phase == "validating":
-            self._tick_due = self._attend_due
+        # In a long epoch all is done at one go: each time the processor turns from the model to
+        # Python, it has to fetch both anew.
+        alone = phase == "training" and self._sample_every < _ATTEND
+        self._tick_due = min(self._sample_due, self._attend_due) if alone else self._attend_due
 
     def _attend(self, phase: str) -> None:
         """Let the front end's messages in, act on them, and wait while paused."""
