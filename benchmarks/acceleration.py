@@ -17,8 +17,10 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.util import find_spec
 
-VARIANTS = ("plain", "accelerated", "steps_per_execution=32", "jit_compile=True")
+JAX = "JAX lax.scan by hand"
+VARIANTS = ("plain", "accelerated", "steps_per_execution=32", "jit_compile=True", JAX)
 EPOCHS = {
     "mlp": 100,
     "wide_and_deep": 60,
@@ -118,9 +120,28 @@ def mobilenet(compiled):
 WORKS = {f.__name__: f for f in (mlp, wide_and_deep, cnn, lstm, transformer, mobilenet)}
 
 
+def child_of_jax():
+    """Train the MLP without Keras and print the same."""
+    import jax_limit
+
+    x, y = digits(10)
+    cpu, wall = time.process_time(), time.perf_counter()
+    losses = jax_limit.train(x, y, 32, EPOCHS["mlp"])
+    tell(cpu, wall, losses[-1], "")
+
+
+def tell(cpu, wall, loss, told):
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    spent = [time.process_time() - cpu, time.perf_counter() - wall, peak]
+    print("RESULT", json.dumps([*spent, loss, told]))
+
+
 def child(work, variant):
     """Train once and print CPU seconds, wall seconds and the peak of memory in MB."""
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    if variant == JAX:
+        child_of_jax()
+        return
     import keras
 
     import nb_optimizer as nbo
@@ -137,10 +158,7 @@ def child(work, variant):
             told = run.record.accelerated.text if run.record.accelerated else ""
     else:
         history = net.fit(**arguments)
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    loss = history.history["loss"][-1]
-    spent = [time.process_time() - cpu, time.perf_counter() - wall, peak]
-    print("RESULT", json.dumps([*spent, loss, told]))
+    tell(cpu, wall, history.history["loss"][-1], told)
 
 
 def run(work, variant):
@@ -155,10 +173,10 @@ def run(work, variant):
 
 def report(work, rounds, variants):
     """Measure one work in all variants and print a table and JSON lines."""
-    figures = {variant: [] for variant in variants}
+    figures = {v: [] for v in variants if v != JAX or (work == "mlp" and find_spec("jax"))}
     for _ in range(rounds):
-        for variant in variants:
-            figures[variant].append(run(work, variant))
+        for variant, runs in figures.items():
+            runs.append(run(work, variant))
     print(f"\n{work}, {EPOCHS[work]} epochs")
     for variant, runs in figures.items():
         pairs = list(zip(figures["plain"], runs, strict=True))

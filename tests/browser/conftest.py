@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from ipykernels import VERSIONS, install
 
 SCREENS = Path(os.environ.get("NBO_SCREENS", Path(__file__).parents[2] / ".cache" / "screens"))
 
@@ -53,6 +55,8 @@ def server(folder, tmp_path_factory):
     quiet = home / "settings" / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false"}')
+    for version in VERSIONS:
+        add_kernel(home / "DATA_DIR" / "kernels", version)
     options = (
         f"--port={port} --no-browser --allow-root --IdentityProvider.token= "
         f"--ServerApp.root_dir={folder} --LabApp.expose_app_in_browser=True "
@@ -89,9 +93,22 @@ def screens():
     return SCREENS
 
 
-def write_notebook(path, *sources):
+def add_kernel(folder, version):
+    """Offer a kernel that runs this version of ipykernel, where it can be installed."""
+    try:
+        path = install(version)
+    except pytest.skip.Exception:
+        return  # the tests with this version say why they are skipped
+    (folder / version).mkdir(parents=True)
+    command = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": command, "language": "python", "env": {"PYTHONPATH": path}}
+    spec["display_name"] = f"ipykernel {version}"
+    (folder / version / "kernel.json").write_text(json.dumps(spec))
+
+
+def write_notebook(path, *sources, kernel="python3"):
     """Write a notebook with these code cells."""
     notebook = nbformat.v4.new_notebook()
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3"}
+    notebook.metadata["kernelspec"] = {"name": kernel, "display_name": kernel}
     notebook.cells = [nbformat.v4.new_code_cell(s) for s in sources]
     nbformat.write(notebook, path)

@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from ipykernels import VERSIONS, install
 from jupyter_client.manager import KernelManager
 
-ROOT = Path(__file__).parents[2]
-VERSIONS = ("6.31.0", "7.0.1", "7.3.0", "7.4.0")
 PREPARE = """
 import json, time
 import ipywidgets
@@ -65,9 +62,8 @@ class Talk:
 
     def __init__(self, version: str, home: Path) -> None:
         self.version = version
-        path = f"{ROOT / '.cache' / f'ipykernel-{version}'}{os.pathsep}{ROOT}"
         self.manager = KernelManager(kernel_name="python3")
-        env = {**os.environ, "PYTHONPATH": path, "IPYTHONDIR": str(home)}
+        env = {**os.environ, "PYTHONPATH": install(version), "IPYTHONDIR": str(home)}
         self.manager.start_kernel(env=env, cwd=str(home))
         self.client = self.manager.client()
         self.client.start_channels()
@@ -146,24 +142,11 @@ class Talk:
         return found
 
 
-def _install(version: str) -> Path:
-    target = ROOT / ".cache" / f"ipykernel-{version}"
-    if not (target / "ipykernel").is_dir():
-        command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-        command += ["--target", str(target), f"ipykernel=={version}"]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        if done.returncode:
-            reason = done.stderr.strip().splitlines() or ["no reason given"]
-            pytest.skip(f"ipykernel {version} cannot be installed: {reason[-1]}")
-    return target
-
-
 @pytest.fixture(scope="session", params=VERSIONS)
 def talk(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Talk]:
     """Give one running kernel per version of ipykernel, shared by all checks."""
-    _install(request.param)
     one = Talk(request.param, tmp_path_factory.mktemp("kernel"))
     try:
         assert one.run(PREPARE)["status"] == "ok"

@@ -96,10 +96,9 @@ class Framework:
 
         return HooksWithLogs() if wants_logs else Hooks()
 
-    def has_own_train_step(self, model: Any) -> bool:
-        """Whether the model's class replaces Keras' ``train_step``."""
-        step = type(model).train_step
-        return not step.__module__.startswith(f"{self.name}.")
+    def has_own(self, model: Any, step: str) -> bool:
+        """Whether the model's class replaces Keras' ``train_step``, ``test_step`` and so on."""
+        return not getattr(type(model), step).__module__.startswith(f"{self.name}.")
 
     def early_stopping(self, **settings: Any) -> Any:
         """Make the framework's own ``EarlyStopping``."""

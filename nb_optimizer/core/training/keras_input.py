@@ -29,25 +29,18 @@ class InputReplay:
     def __init__(self) -> None:
         self._input: Any = None
 
-    @contextlib.contextmanager
-    def installed(self, framework: Framework) -> Iterator[None]:
-        """Catch the first input iterator that ``fit`` makes."""
-        trainer = _tensorflow_trainer(framework)
-        if trainer is None:
-            yield
-            return
-        original = trainer.TFEpochIterator
+    def installed(self, framework: Framework) -> contextlib.AbstractContextManager[bool]:
+        """Return a context in which the first input that ``fit`` makes is caught."""
 
-        def catch(*args: Any, **kwargs: Any) -> Any:
-            made = original(*args, **kwargs)
-            self._input = self._input or made
-            return made
+        def catching(original: Any) -> Any:
+            def catch(*args: Any, **kwargs: Any) -> Any:
+                made = original(*args, **kwargs)
+                self._input = self._input or made
+                return made
 
-        trainer.TFEpochIterator = catch
-        try:
-            yield
-        finally:
-            trainer.TFEpochIterator = original
+            return catch
+
+        return replaced_input(framework, catching)
 
     def run(self, epochs: int) -> bool:
         """Draw and drop ``epochs`` epochs of input; ``False`` where that is not possible."""

@@ -48,7 +48,7 @@ class Options:
         if plan.reduce_lr is not None:
             lowering = plateau(framework, self._fit.rate, monitor, plan.reduce_lr, plan.min_delta)
             self._added_callbacks.append(lowering)
-        own_step = framework.has_own_train_step(self._fit.model)
+        own_step = framework.has_own(self._fit.model, "train_step")
         self._hooks = framework.hooks(watcher, self._fit.call.epochs, wants_logs=own_step)
         return [*self._added_callbacks, self._hooks]
 

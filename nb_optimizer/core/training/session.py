@@ -16,6 +16,7 @@ from nb_optimizer.core.plan import TrainPlan
 from nb_optimizer.core.run import RunResult
 from nb_optimizer.core.store import Store
 from nb_optimizer.core.training import framework as frameworks
+from nb_optimizer.core.training.acceleration.passes import Passes
 from nb_optimizer.core.training.call import FitCall
 from nb_optimizer.core.training.fit import Fit
 from nb_optimizer.core.training.precision import check_precision, precision_scope
@@ -23,6 +24,7 @@ from nb_optimizer.core.training.settings import CHECKPOINT_SECONDS
 from nb_optimizer.core.watching import ViewFactory, silent
 
 _log = logging.getLogger(__name__)
+_FEW = 4  # positional arguments of ``evaluate`` and ``predict``, before any callbacks
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,8 @@ class Source:
 class Training:
     """Watches every ``fit`` in its block; see ``nb_optimizer.train`` for the public call.
 
-    ``Model.fit`` and ``Model.evaluate`` are replaced while the block runs, and given back after.
+    ``Model.fit``, ``evaluate`` and ``predict`` are replaced while the block runs, and given back
+    after.
     """
 
     def __init__(  # noqa: PLR0913 - what differs between a notebook, a script and a test
@@ -64,6 +67,7 @@ class Training:
         self.run = run or RunResult()
         self.problems: list[str] = []
         self._quiet = quiet
+        self.passes = Passes(plan)
         self._current: Fit | None = None
         self._count = 0
         self._thread = threading.get_ident()
@@ -79,6 +83,7 @@ class Training:
                     framework.seed(int(self.plan.seed))
                 self._replace(stack, framework.model_class, "fit", self._fit)
                 self._replace(stack, framework.model_class, "evaluate", self._evaluate)
+                self._replace(stack, framework.model_class, "predict", self._predict)
             self._undo = stack.pop_all()
         return self.run
 
@@ -141,9 +146,25 @@ class Training:
     def _evaluate(self, original: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
         __tracebackhide__ = True
         fit = self._current
-        if fit is None or model is not fit.model or not kwargs.get("_use_cached_eval_dataset"):
+        if fit is None:
+            return self._pass("evaluate", original, model, args, kwargs)
+        if model is not fit.model or not kwargs.get("_use_cached_eval_dataset"):
             return original(model, *args, **kwargs)
         return fit.validate(lambda: original(model, *args, **kwargs))
+
+    def _predict(self, original: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
+        __tracebackhide__ = True
+        return self._pass("predict", original, model, args, kwargs)
+
+    def _pass(
+        self, kind: str, original: Callable[..., Any], model: Any, args: Any, kwargs: Any
+    ) -> Any:
+        __tracebackhide__ = True
+        call = functools.partial(original, model, *args, **kwargs)
+        elsewhere = self._current is not None or threading.get_ident() != self._thread
+        if elsewhere or kwargs.get("callbacks") or len(args) > _FEW:
+            return call()
+        return self.passes.run(kind, call, model, frameworks.of(model))
 
     def _key(self) -> str:
         if self.plan.name and not self.source.text:

@@ -68,3 +68,32 @@ def test_without_a_directory_the_best_is_kept_in_memory():
     made.take(lambda: snapshot(4), is_best=True)
     assert made.close()
     assert made.best.epoch == 4
+
+
+def test_one_state_under_two_names_is_one_file_until_a_newer_one_comes(tmp_path):
+    made, clock, _ = keeper(tmp_path)
+    made.take(lambda: snapshot(1), is_best=True)
+    made.close()
+    assert (tmp_path / BEST).samefile(tmp_path / LATEST)
+    assert not list(tmp_path.glob("*.part"))
+
+    made, clock, _ = keeper(tmp_path)
+    made.take(lambda: snapshot(2), is_best=True)
+    clock.now = 40.0
+    made.take(lambda: snapshot(3), is_best=False)
+    made.close()
+    assert state.load(tmp_path / BEST).epoch == 2
+    assert state.load(tmp_path / LATEST).epoch == 3
+
+
+def test_without_links_both_files_are_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError
+
+    monkeypatch.setattr("os.link", refuse)
+    made, _, told = keeper(tmp_path)
+    made.take(lambda: snapshot(1), is_best=True)
+    made.close()
+    assert told == [(BEST, 1), (LATEST, 1)]
+    assert not (tmp_path / BEST).samefile(tmp_path / LATEST)
+    assert state.load(tmp_path / LATEST).epoch == 1

@@ -29,8 +29,8 @@ class Block:
         return self
 
     def __next__(self) -> Any:
-        """Return one batch, for whoever takes batches one by one (Keras builds a model so)."""
-        return self.feed.batch(self.content)
+        """Return what Keras gets where it takes batches one by one."""
+        return self.feed.drawn(self)
 
 
 class Feed(abc.ABC):
@@ -40,6 +40,7 @@ class Feed(abc.ABC):
         self._tf: Any = importlib.import_module("tensorflow")
         self.pace = pace
         self.size = 1  # steps of the block that runs now
+        self.made: dict[Any, Any] = {}  # what has been compiled
         self._ways: Any = None
 
     @abc.abstractmethod
@@ -50,13 +51,17 @@ class Feed(abc.ABC):
     def batch(self, content: Any) -> Any:
         """Return the first batch of a block's content."""
 
+    def drawn(self, block: Block) -> Any:
+        """Return what is drawn from a block: its first batch, from which Keras builds a model."""
+        return self.batch(block.content)
+
     @abc.abstractmethod
     def make_ways(self, step: Step) -> Any:
         """Return the ways to run ``step`` on this feed's blocks."""
 
     def forget(self) -> None:
         """The model's step has changed: compile anew."""
-        self._ways = None
+        self.made, self._ways = {}, None
 
     def run(self, step: Step, block: Block) -> Any:
         """Run a block of steps and tell the pace how long it took."""
@@ -91,7 +96,7 @@ class RowFeed(Feed):
 
     def make_ways(self, step: Step) -> RowWays:
         """Return the ways to run ``step`` on rows."""
-        return RowWays(step, self._gather)
+        return RowWays(step, self._data, self.made)
 
     def batch(self, content: Any) -> Any:
         """Gather the first batch of a block."""
@@ -140,7 +145,7 @@ class StreamFeed(Feed):
 
     def make_ways(self, step: Step) -> StreamWays:
         """Return the ways to run ``step`` on what an iterator gives."""
-        return StreamWays(step)
+        return StreamWays(step, self.made)
 
     def batch(self, content: Any) -> Any:
         """Return the next batch."""
@@ -161,8 +166,48 @@ class StreamFeed(Feed):
         iter(self._dataset)
 
 
-def wait_for(logs: Any) -> None:
+def blocks_under(
+    feed_for: Callable[[Any], Feed | None], is_over: Callable[[Feed], bool]
+) -> Callable[[Any], Any]:
+    """Return a function that makes Keras' class of inputs yield blocks.
+
+    ``feed_for`` gives an input its feed, or none; once ``is_over`` Keras' own iterator serves.
+    """
+
+    def make(original: Any) -> Any:
+        class BlockInput(original):  # type: ignore[misc]
+            def __init__(self, *args: Any, **kwargs: Any) -> None:
+                super().__init__(*args, **kwargs)
+                self.feed = feed_for(self)
+
+            def _enumerate_iterator(self) -> Iterator[Any]:
+                if self.feed is None or is_over(self.feed):
+                    yield from super()._enumerate_iterator()
+                    return
+                self.data_adapter.on_epoch_begin()
+                for begin, end, block in self.feed.blocks():
+                    self._steps_seen = end + 1
+                    yield begin, end, block
+                self.data_adapter.on_epoch_end()
+
+        return BlockInput
+
+    return make
+
+
+def timed(function: Callable[[Any], Any], content: Any, pace: Pace | None) -> Any:
+    """Run one plain step, and tell the pace how long it took while that decides anything."""
+    if pace is None or pace.is_final:
+        return function(content)
+    start = time.perf_counter()
+    returned = function(content)
+    wait_for(returned)
+    pace.took(time.perf_counter() - start, 1)
+    return returned
+
+
+def wait_for(returned: Any) -> None:
     """Wait until the steps are done, or the clock would be read too early."""
-    for value in logs.values():
+    tf: Any = importlib.import_module("tensorflow")
+    for value in tf.nest.flatten(returned)[:1]:
         value.numpy()
-        return

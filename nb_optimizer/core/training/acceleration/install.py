@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
-
-import psutil
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core.training.acceleration.blocks import (
@@ -16,31 +13,28 @@ from nb_optimizer.core.training.acceleration.blocks import (
     Feed,
     RowFeed,
     StreamFeed,
-    wait_for,
+    blocks_under,
+    timed,
 )
 from nb_optimizer.core.training.acceleration.pace import (
-    FUSED,
     LOOP,
     PLAIN,
     WORDS,
-    XLA,
     Pace,
 )
-from nb_optimizer.core.training.acceleration.ways import STREAM_WAYS
+from nb_optimizer.core.training.acceleration.passes import Compiled, unsuited
+from nb_optimizer.core.training.acceleration.resident import resident
+from nb_optimizer.core.training.acceleration.ways import ROW_WAYS, STREAM_WAYS
 from nb_optimizer.core.training.keras_input import (
-    arrays_of,
     order_of,
     replaced_input,
     stream_of,
 )
-from nb_optimizer.core.training.sampling import accelerator
 
 if TYPE_CHECKING:
     from nb_optimizer.core.training.fit import Fit
 
 _BATCH_HOOKS = ("on_train_batch_begin", "on_train_batch_end", "on_batch_begin", "on_batch_end")
-_SHARE_OF_MEMORY = 4  # the data may take one part in this many of what is free
-ALL_WAYS = (PLAIN, LOOP, FUSED, XLA)
 _MANY_STEPS, _FEW_PARAMETERS = 20, 1_000_000  # where a loop pays with hardly any doubt
 
 
@@ -69,7 +63,8 @@ class Acceleration:
         if self.why_not:
             yield
             return
-        with replaced_input(self._fit.framework, self._input_class):
+        make = blocks_under(self.feed_for, self.is_over)
+        with replaced_input(self._fit.framework, make):
             yield
 
     def start(self) -> None:
@@ -88,26 +83,11 @@ class Acceleration:
         self._fit.framework.on_retrace = lambda: None
         model = self._fit.model
         model.train_function, model.test_function = self._originals
-
-    def _input_class(self, original: Any) -> Any:
-        acceleration = self
-
-        class BlockInput(original):  # type: ignore[misc]
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **kwargs)
-                self.feed = acceleration.feed_for(self)
-
-            def _enumerate_iterator(self) -> Iterator[Any]:
-                if self.feed is None or acceleration.is_over(self.feed):
-                    yield from super()._enumerate_iterator()
-                    return
-                self.data_adapter.on_epoch_begin()
-                for begin, end, block in self.feed.blocks():
-                    self._steps_seen = end + 1
-                    yield begin, end, block
-                self.data_adapter.on_epoch_end()
-
-        return BlockInput
+        if self._validation is not None and self._validation.pace.way != PLAIN:
+            compiled = Compiled(
+                model.test_function, self._validation.made, self._validation.pace.way
+            )
+            self._fit.training.passes.keep(model, compiled)
 
     def feed_for(self, source: Any) -> Feed | None:
         """Return the feed of an input that ``fit`` makes: the first trains, the next validates."""
@@ -132,10 +112,11 @@ class Acceleration:
         if (dataset := stream_of(source)) is not None:
             pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, chosen=chosen)
             return StreamFeed(dataset, int(source.num_batches), pace)
-        data = self._resident(source)
+        data, why_not = resident(source)
         if data is None:
+            self.why_not = why_not
             return None
-        pace = Pace(ALL_WAYS, left, known=known, chosen=chosen)
+        pace = Pace((PLAIN, *ROW_WAYS), left, known=known, chosen=chosen)
         return RowFeed(source, data, order_of(source), pace)
 
     def is_over(self, feed: Feed) -> bool:
@@ -147,23 +128,6 @@ class Acceleration:
         now = model.train_function if feed is self._training else model.test_function
         won = feed.pace.is_final and feed.pace.way == PLAIN
         return won or now not in self._mine
-
-    def _resident(self, source: Any) -> Any | None:
-        """Return the input's arrays on the device; ``None`` and a reason if they can't be."""
-        arrays = arrays_of(source)
-        if arrays is None:
-            self.why_not = "the input is neither arrays nor a tf.data.Dataset of known length"
-            return None
-        tf: Any = importlib.import_module("tensorflow")
-        size = sum(getattr(a, "nbytes", 0) for a in tf.nest.flatten(arrays))
-        if size > psutil.virtual_memory().available / _SHARE_OF_MEMORY:
-            self.why_not = f"the data ({size / 2**20:,.0f} MB) is too large to be kept in memory"
-            return None
-        try:
-            return tf.nest.map_structure(tf.convert_to_tensor, arrays)
-        except (TypeError, ValueError):
-            self.why_not = "the input holds more than dense arrays"
-            return None
 
     def _take_over(self) -> None:
         """Replace the model's step functions; called again after each retrace."""
@@ -182,13 +146,7 @@ class Acceleration:
             if isinstance(iterator, Block):
                 return iterator.feed.run(step, iterator)
             feed = self._training if is_training else self._validation
-            if feed is None or feed.pace.is_final:
-                return original(iterator)
-            start = time.perf_counter()
-            logs = original(iterator)
-            wait_for(logs)
-            feed.pace.took(time.perf_counter() - start, 1)
-            return logs
+            return timed(original, iterator, feed.pace if feed else None)
 
         return run
 
@@ -251,21 +209,12 @@ def _nobody() -> None:
 
 def _unfit(fit: Fit) -> str:
     """Return why a ``fit`` must keep plain steps, or nothing."""
-    model, framework = fit.model, fit.framework
-    if framework.name != "keras":
-        return "it is a model of tf_keras"
-    strategy = type(model.distribute_strategy).__name__
-    watching = [type(c).__name__ for c in fit.call.callbacks if _watches_batches(framework, c)]
-    checks = (
-        (fit.plan.accelerate == "off", "turned off"),
-        (framework.has_own_train_step(model), "the model has a train_step of its own"),
-        (model.run_eagerly, "the model is compiled with run_eagerly"),
-        (model.steps_per_execution != 1, "the model has its own steps_per_execution"),
-        (strategy != "_DefaultDistributionStrategy", f"it trains under {strategy}"),
-        (accelerator(), f"{accelerator()} computes, where this is not tried yet"),
-        (watching, f"{'/'.join(watching)} watches every batch"),
-    )
-    return next((why for wrong, why in checks if wrong), "")
+    if fit.plan.accelerate == "off":
+        return "turned off"
+    if why_not := unsuited(fit.model, fit.framework, "train_step"):
+        return why_not
+    watching = [type(c).__name__ for c in fit.call.callbacks if _watches_batches(fit.framework, c)]
+    return f"{'/'.join(watching)} watches every batch" if watching else ""
 
 
 def _watches_batches(framework: Any, callback: Any) -> bool:

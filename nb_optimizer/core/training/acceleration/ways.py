@@ -17,23 +17,26 @@ Step = Callable[[Any], Any]  # a batch to logs
 
 
 class RowWays:
-    """Steps on data that lies on the device: a batch is gathered in the graph by row numbers."""
+    """Steps on data that lies on the device: a batch is gathered in the graph by row numbers.
 
-    def __init__(self, step: Step, gather: Callable[[Any], Any]) -> None:
+    The data is an argument of what is compiled, so that ``made`` serves other data of the same kind
+    too: what validated in ``fit`` evaluates afterwards.
+    """
+
+    def __init__(self, step: Step, data: Any, made: dict[Any, Any]) -> None:
         self._tf: Any = importlib.import_module("tensorflow")
         self._step = step
-        self._gather = gather
-        self._made: dict[str, Any] = {}
+        self._data = data
+        self._made = made
 
     def run(self, way: str, rows: Any, steps: int) -> Any:
         """Run ``steps`` steps on the rows ``[steps, batch]``."""
         tf = self._tf
-        if way not in self._made:
-            self._made[way] = self._make(way, rows.shape[1])
+        function = self._find(way, rows.shape[1])
         if way == FUSED and len(rows) < LARGEST:
             # XLA compiles for one shape: what is missing is filled up and never run.
             rows = np.pad(rows, ((0, LARGEST - len(rows)), (0, 0)))
-        return self._made[way](tf.constant(rows, tf.int64), tf.constant(steps))
+        return function(self._data, tf.constant(rows, tf.int64), tf.constant(steps))
 
     def is_odd(self, rows: Any) -> bool:
         """Whether these rows are one batch that is not full."""
@@ -41,33 +44,71 @@ class RowWays:
 
     def run_odd(self, rows: Any) -> Any:
         """Run one step on a batch that is not full."""
-        if "odd" not in self._made:
-            self._made["odd"] = self._tf.function(self._on_rows)
-        return self._made["odd"](self._tf.constant(rows, self._tf.int64))
+        return self._find("odd", None)(self._data, self._tf.constant(rows, self._tf.int64))
 
-    def _make(self, way: str, batch_size: int) -> Any:
+    def _find(self, way: str, batch_size: int | None) -> Any:
         tf = self._tf
+        specs = tf.nest.map_structure(
+            lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), self._data
+        )
+        key = (way, batch_size, *map(repr, tf.nest.flatten(specs)))
+        if key not in self._made:
+            self._made[key] = self._make(way, batch_size, specs)
+        return self._made[key]
+
+    def _make(self, way: str, batch_size: int | None, data: Any) -> Any:
+        tf, one = self._tf, self._on_rows
+        if way == "odd":
+            return tf.function(one, input_signature=[data, tf.TensorSpec([None], tf.int64)])
+        if way == FUSED:
+            return tf.function(self._loop(one), jit_compile=True)
         # One signature for blocks of any length, or each new length would be traced again.
         rows, steps = tf.TensorSpec([None, batch_size], tf.int64), tf.TensorSpec([], tf.int32)
-        if way == FUSED:
-            return tf.function(self._loop(self._on_rows), jit_compile=True)
-        on_rows = tf.function(self._on_rows, jit_compile=True) if way == XLA else self._on_rows
-        return tf.function(self._loop(on_rows), input_signature=[rows, steps])
+        on_rows = tf.function(one, jit_compile=True) if way == XLA else one
+        return tf.function(self._loop(on_rows), input_signature=[data, rows, steps])
 
-    def _on_rows(self, rows: Any) -> Any:
-        return self._step(self._gather(rows))
+    def _on_rows(self, data: Any, rows: Any) -> Any:
+        tf = self._tf
+        return self._step(tf.nest.map_structure(lambda t: tf.gather(t, rows, axis=0), data))
 
-    def _loop(self, on_rows: Callable[[Any], Any]) -> Any:
-        return _repeated(self._tf, lambda rows, i: on_rows(rows[i]))
+    def _loop(self, on_rows: Callable[[Any, Any], Any]) -> Any:
+        repeated = _repeated(self._tf, lambda content, i: on_rows(content[0], content[1][i]))
+        return self._tf.autograph.experimental.do_not_convert(
+            lambda data, rows, steps: repeated((data, rows), steps)
+        )
+
+
+class PredictWays(RowWays):
+    """The outputs of many steps, one below the other, instead of the logs of the last."""
+
+    def _loop(self, on_rows: Callable[[Any, Any], Any]) -> Any:
+        tf = self._tf
+
+        def loop(data: Any, rows: Any, steps: Any) -> Any:
+            first = on_rows(data, rows[0])
+            stores = [
+                tf.TensorArray(t.dtype, steps, element_shape=t.shape).write(0, t)
+                for t in tf.nest.flatten(first)
+            ]
+
+            def one(i: Any, stores: Any) -> Any:
+                outputs = tf.nest.flatten(on_rows(data, rows[i]))
+                kept = [s.write(i, t) for s, t in zip(stores, outputs, strict=True)]
+                return i + 1, kept
+
+            _, stores = tf.while_loop(lambda i, _: i < steps, one, (tf.constant(1), stores))
+            return tf.nest.pack_sequence_as(first, [store.concat() for store in stores])
+
+        return tf.autograph.experimental.do_not_convert(loop)
 
 
 class StreamWays:
     """Steps on the batches of an iterator, drawn in the graph."""
 
-    def __init__(self, step: Step) -> None:
+    def __init__(self, step: Step, made: dict[Any, Any]) -> None:
         self._tf: Any = importlib.import_module("tensorflow")
         self._step = step
-        self._made: dict[str, Any] = {}
+        self._made = made
 
     def run(self, way: str, iterator: Any, steps: int) -> Any:
         """Run ``steps`` steps on the next batches of ``iterator``."""
@@ -83,6 +124,7 @@ class StreamWays:
         return False
 
 
+ROW_WAYS = (LOOP, FUSED, XLA)
 STREAM_WAYS = (LOOP, XLA)  # no iterator can be drawn from within one loop under XLA
 
 

@@ -1,0 +1,161 @@
+"""Faster ``evaluate`` and ``predict`` in the block, by the same means as a ``fit``.
+
+What has been compiled for a model is kept while the block runs: a validation in ``fit``, or an
+earlier call, pays for the later ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import weakref
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from nb_optimizer.core.plan import TrainPlan
+from nb_optimizer.core.training.acceleration.blocks import (
+    Block,
+    Feed,
+    RowFeed,
+    StreamFeed,
+    blocks_under,
+    timed,
+)
+from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, PLAIN, XLA, Pace
+from nb_optimizer.core.training.acceleration.resident import resident
+from nb_optimizer.core.training.acceleration.ways import PredictWays
+from nb_optimizer.core.training.framework import Framework
+from nb_optimizer.core.training.keras_input import order_of, replaced_input, stream_of
+from nb_optimizer.core.training.sampling import accelerator
+
+_FUNCTIONS = {"evaluate": "test", "predict": "predict"}
+
+
+@dataclass
+class Compiled:
+    """What was compiled of one of a model's functions, and the way that was the fastest."""
+
+    original: Any  # Keras' own function: another one means that the model was compiled anew
+    made: dict[Any, Any] = field(default_factory=dict)
+    way: str = ""
+
+
+class _OtherwiseError(Exception):
+    """This model's outputs cannot be collected in a loop."""
+
+
+class PredictFeed(RowFeed):
+    """Feeds ``predict``: each block returns the outputs of all its steps."""
+
+    def make_ways(self, step: Any) -> PredictWays:
+        """Return the ways to run ``step`` on rows and keep what it returns."""
+        return PredictWays(step, self._data, self.made)
+
+    def drawn(self, block: Block) -> Block:
+        """Return the block: ``predict`` hands what it draws to its function."""
+        return block
+
+    def _run_otherwise(self, block: Block, error: Exception) -> Any:  # noqa: ARG002 - as Feed
+        raise _OtherwiseError from error
+
+
+_FEEDS = {"evaluate": RowFeed, "predict": PredictFeed}
+_MORE = {"evaluate": (FUSED, XLA), "predict": ()}
+
+
+class Passes:
+    """Runs the ``evaluate`` and ``predict`` calls of a block, outside of ``fit``."""
+
+    def __init__(self, plan: TrainPlan) -> None:
+        self._plan = plan
+        self._compiled: weakref.WeakKeyDictionary[Any, dict[str, Compiled]]
+        self._compiled = weakref.WeakKeyDictionary()
+
+    def keep(self, model: Any, compiled: Compiled) -> None:
+        """Take over what validation has compiled."""
+        self._compiled.setdefault(model, {})["evaluate"] = compiled
+
+    def run(self, kind: str, call: Callable[[], Any], model: Any, framework: Framework) -> Any:
+        """Make the call, with blocks of steps under it where they are faster."""
+        __tracebackhide__ = True
+        step = f"{_FUNCTIONS[kind]}_step"
+        if self._plan.accelerate == "off" or unsuited(model, framework, step) or not model.built:
+            return call()
+        name = f"{_FUNCTIONS[kind]}_function"
+        getattr(model, f"make_{name}")()
+        original = getattr(model, name)
+        known = self._compiled.setdefault(model, {})
+        if kind not in known or known[kind].original is not original:
+            known[kind] = Compiled(original)
+        try:
+            with self._installed(kind, known[kind], model, framework):
+                return call()
+        except _OtherwiseError:
+            known[kind].way = PLAIN
+            return call()
+
+    @contextlib.contextmanager
+    def _installed(
+        self, kind: str, compiled: Compiled, model: Any, framework: Framework
+    ) -> Iterator[None]:
+        feeds: list[Feed] = []
+        name, step = f"{_FUNCTIONS[kind]}_function", getattr(model, f"{_FUNCTIONS[kind]}_step")
+
+        def feed_for(source: Any) -> Feed | None:
+            made = self._feed(source, kind, compiled)
+            feeds.extend([made] if made else [])
+            return made
+
+        def run(content: Any) -> Any:
+            block = content[0] if kind == "predict" else content
+            if isinstance(block, Block):
+                return block.feed.run(step, block)
+            return timed(compiled.original, content, feeds[0].pace if feeds else None)
+
+        make = blocks_under(feed_for, lambda feed: feed.pace.is_final and feed.pace.way == PLAIN)
+        setattr(model, name, run)
+        try:
+            with replaced_input(framework, make):
+                yield
+        finally:
+            if getattr(model, name) is run:
+                setattr(model, name, compiled.original)
+            if feeds and feeds[0].pace.way != PLAIN:
+                compiled.way = feeds[0].pace.way
+
+    def _feed(self, source: Any, kind: str, compiled: Compiled) -> Feed | None:
+        """Return what feeds a call in blocks, or nothing where its input can't be."""
+        if compiled.way == PLAIN:
+            return None
+        if (dataset := stream_of(source)) is not None:
+            if kind == "predict":
+                return None
+            feed: Feed = StreamFeed(dataset, source.num_batches, self._pace(source, compiled))
+        else:
+            data, _ = resident(source)
+            if data is None:
+                return None
+            pace, order = self._pace(source, compiled, *_MORE[kind]), order_of(source)
+            feed = _FEEDS[kind](source, data, order, pace)
+        feed.made = compiled.made
+        return feed
+
+    def _pace(self, source: Any, compiled: Compiled, *more: str) -> Pace:
+        # A seed promises every bit: a loop computes the same, XLA almost.
+        ways = (PLAIN, LOOP) if self._plan.seed is not None else (PLAIN, LOOP, *more)
+        return Pace(ways, lambda: int(source.num_batches), known=compiled.way)
+
+
+def unsuited(model: Any, framework: Framework, step: str) -> str:
+    """Return why this model must keep plain steps, or nothing."""
+    if framework.name != "keras":
+        return "it is a model of tf_keras"
+    strategy = type(model.distribute_strategy).__name__
+    checks = (
+        (framework.has_own(model, step), f"the model has a {step} of its own"),
+        (model.run_eagerly, "the model is compiled with run_eagerly"),
+        (model.steps_per_execution != 1, "the model has its own steps_per_execution"),
+        (strategy != "_DefaultDistributionStrategy", f"it trains under {strategy}"),
+        (accelerator(), f"{accelerator()} computes, where this is not tried yet"),
+    )
+    return next((why for wrong, why in checks if wrong), "")

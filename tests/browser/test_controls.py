@@ -1,0 +1,77 @@
+"""Every control, pressed by a person while the cell trains, on each front end and ipykernel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from ipykernels import VERSIONS, install
+
+sys.path.insert(0, str(Path(__file__).parent))
+from conftest import write_notebook
+from test_notebooks import HAS_PAGE, LOAD, TRAIN, check_saved, run_all, wait_for_kernel
+
+pytestmark = pytest.mark.browser
+
+FRONT_ENDS = {"JupyterLab": "lab/tree", "Notebook": "notebooks"}
+VERSION = "import ipykernel\nprint('this is', ipykernel.__version__)"
+AFTER = """
+print("after:", run.status, [(i.action, i.origin) for i in run.interventions])
+print("rates:", sorted({float(f"{e.learning_rate:.4g}") for e in run.record.epochs}))
+print("planned:", run.record.planned_epochs)
+"""
+DEEDS = (
+    "pause",
+    "resume",
+    "learning_rate",
+    "epochs",
+    "back_to_best",
+    "stop",
+)
+
+
+def press(page, name):
+    page.locator(".jp-OutputArea-output").get_by_role("button", name=name, exact=True).click()
+
+
+def wait_for_panel(page, text):
+    looks = "t => document.querySelector('.nbopt-panel')?.innerText.includes(t)"
+    page.wait_for_function(looks, arg=text, timeout=30_000)
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("front", FRONT_ENDS)
+def test_every_control_works_while_the_cell_runs(page, server, folder, screens, front, version):
+    install(version)
+    path = folder / f"controls-{front}-{version}.ipynb"
+    write_notebook(path, VERSION, LOAD, TRAIN, AFTER, kernel=version)
+    page.goto(f"{server}/{FRONT_ENDS[front]}/{path.name}")
+    page.wait_for_function(HAS_PAGE, timeout=60_000)
+    wait_for_kernel(page)
+    run_all(page)
+    page.wait_for_selector(".nbopt-panel", timeout=60_000)
+    wait_for_panel(page, "Epoch 3 of 2,000")
+
+    press(page, "Pause")
+    wait_for_panel(page, "Paused")
+    press(page, "Resume")
+    wait_for_panel(page, "Running")
+    page.get_by_label("New learning rate").fill("0.0003")
+    press(page, "Set learning rate")
+    wait_for_panel(page, "learning rate set to 0.0003")
+    press(page, "+5 epochs")
+    wait_for_panel(page, "of 2,005")
+    press(page, "Back to best")
+    wait_for_panel(page, "went back to the best")
+    page.screenshot(path=screens / f"controls-{front}-{version}.png")
+    press(page, "Stop")
+    page.wait_for_selector("text=planned: 2005", timeout=30_000)
+
+    said = page.locator(".jp-OutputArea-output").all_inner_texts()
+    assert f"this is {version}" in said[0]
+    deeds = str([(deed, "panel") for deed in DEEDS])
+    assert f"after: stopped {deeds}\nrates: [0.0003, 0.001]" in said[-1]
+    page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+    page.wait_for_timeout(1500)
+    check_saved(path)
