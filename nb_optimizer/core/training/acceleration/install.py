@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from nb_optimizer.core.training.acceleration.pace import (
     WORDS,
     Pace,
 )
-from nb_optimizer.core.training.acceleration.passes import Compiled, unsuited
+from nb_optimizer.core.training.acceleration.passes import Compiled, kind_of, unsuited
 from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import ROW_WAYS, STREAM_WAYS
 from nb_optimizer.core.training.keras_input import (
@@ -109,14 +110,15 @@ class Acceleration:
         left = self._training_left if is_training else self._validation_left
         known = self._by_rule(source) or (self.known() if is_training else "")
         chosen = self._tell if is_training else _nobody
+        kind = functools.partial(kind_of, self._fit.model, self._fit.framework)
         if (dataset := stream_of(source)) is not None:
-            pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, chosen=chosen)
+            pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, kind=kind, chosen=chosen)
             return StreamFeed(dataset, int(source.num_batches), pace)
         data, why_not = resident(source)
         if data is None:
             self.why_not = why_not
             return None
-        pace = Pace((PLAIN, *ROW_WAYS), left, known=known, chosen=chosen)
+        pace = Pace((PLAIN, *ROW_WAYS), left, known=known, kind=kind, chosen=chosen)
         return RowFeed(source, data, order_of(source), pace)
 
     def is_over(self, feed: Feed) -> bool:

@@ -1,7 +1,8 @@
 """Which way of running steps is fastest here: tried on real steps, weighed against what is left.
 
 Every trial trains: its steps count. A way costs a compilation first, so the next one is tried only
-while enough training is left to earn that back.
+while enough training is left to earn that back, with what is known of such models: ``PROMISES``
+decides what is worth a trial and in which order, the timing of real steps which way is used.
 """
 
 from __future__ import annotations
@@ -16,6 +17,15 @@ LARGEST = 256  # steps in one call
 _ENOUGH_SECONDS, _ENOUGH_STEPS = 0.1, 400  # of a trial
 _FEWEST_CALLS = 3
 _SLOW_STEP = 0.04  # seconds: such a step computes, it does not wait for Python
+DENSE, CONVOLUTION, RECURRENT, ATTENTION = "dense", "convolution", "recurrent", "attention"
+# How many times faster than plain steps a way may get, at best, by the kind of the model's layers.
+# Convolutions in one loop under XLA are not the fast ones: they were 5 to 7 times slower.
+PROMISES = {
+    DENSE: {FUSED: 20.0, LOOP: 4.0, XLA: 4.0},
+    CONVOLUTION: {XLA: 2.5, LOOP: 1.6},
+    RECURRENT: {FUSED: 4.0, XLA: 3.0, LOOP: 1.5},
+    ATTENTION: {FUSED: 3.0, LOOP: 2.0, XLA: 2.0},
+}
 # What compiling a way may cost, as multiples of the plain step's tracing time plus seconds.
 _PRICE = {LOOP: (1.2, 0.1), FUSED: (2.5, 0.5), XLA: (2.0, 0.4)}
 _FIRST_CALL = {PLAIN: 1, LOOP: 4, FUSED: 2, XLA: 2}
@@ -61,15 +71,22 @@ class Pace:
         left: Callable[[], int],
         *,
         known: str = "",
+        kind: Callable[[], str] = lambda: DENSE,
         chosen: Callable[[], None] = lambda: None,
     ) -> None:
         self.way = known if known in ways else PLAIN
         self.is_final = known in ways  # an earlier run of the same cell has chosen
         self.reason = ""
         self.trials: dict[str, Trial] = {self.way: Trial()}
-        self._untried = [w for w in ways if w != PLAIN]
+        self._untried = {w for w in ways if w != PLAIN}
+        self._kind = kind
         self._left = left
         self._chosen = chosen
+
+    @property
+    def compiles(self) -> bool:
+        """Whether the next call compiles."""
+        return self.trials[self.way].first_seconds is None
 
     def size(self) -> int:
         """How many steps the next call should take."""
@@ -123,23 +140,19 @@ class Pace:
         if self.trials[PLAIN].per_step > _SLOW_STEP:
             self._settle("a step takes so long that calling it costs nothing")
             return
-        while self._untried:
-            candidate = self._untried.pop(0)
-            if candidate == XLA and self._is_clear():
-                continue
+        promises = PROMISES[self._kind()]
+        for candidate in sorted(self._untried, key=lambda w: -promises.get(w, 0.0)):
+            hoped = self.trials[PLAIN].per_step / max(promises.get(candidate, 0.0), 1.0)
             times, more = _PRICE[candidate]
             price = times * (self.trials[PLAIN].first_seconds or 0.0) + more
-            if self._left() * step > 1.5 * price:
+            if self._left() * (step - hoped) > 1.5 * price:
+                self._untried.remove(candidate)
                 self.way = candidate
                 self.trials[candidate] = Trial()
                 return
-            self.reason = "too little is left to train to earn a compilation back"
+            if step > hoped:
+                self.reason = "too little is left to train to earn a compilation back"
         self._settle(self.reason)
-
-    def _is_clear(self) -> bool:
-        """Whether one loop under XLA is so fast that single steps under XLA can't beat it."""
-        fused = self.trials.get(FUSED)
-        return fused is not None and fused.per_step < self.trials[LOOP].per_step / 2
 
     def _settle(self, reason: str) -> None:
         self.way, self.is_final, self.reason = self.best, True, reason

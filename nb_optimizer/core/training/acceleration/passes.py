@@ -21,7 +21,17 @@ from nb_optimizer.core.training.acceleration.blocks import (
     blocks_under,
     timed,
 )
-from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, PLAIN, XLA, Pace
+from nb_optimizer.core.training.acceleration.pace import (
+    ATTENTION,
+    CONVOLUTION,
+    DENSE,
+    FUSED,
+    LOOP,
+    PLAIN,
+    RECURRENT,
+    XLA,
+    Pace,
+)
 from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import PredictWays
 from nb_optimizer.core.training.framework import Framework
@@ -38,6 +48,7 @@ class Compiled:
     original: Any  # Keras' own function: another one means that the model was compiled anew
     made: dict[Any, Any] = field(default_factory=dict)
     way: str = ""
+    layers: str = DENSE  # the kind of the model's layers
 
 
 class _OtherwiseError(Exception):
@@ -86,7 +97,7 @@ class Passes:
         original = getattr(model, name)
         known = self._compiled.setdefault(model, {})
         if kind not in known or known[kind].original is not original:
-            known[kind] = Compiled(original)
+            known[kind] = Compiled(original, layers=kind_of(model, framework))
         try:
             with self._installed(kind, known[kind], model, framework):
                 return call()
@@ -143,7 +154,9 @@ class Passes:
     def _pace(self, source: Any, compiled: Compiled, *more: str) -> Pace:
         # A seed promises every bit: a loop computes the same, XLA almost.
         ways = (PLAIN, LOOP) if self._plan.seed is not None else (PLAIN, LOOP, *more)
-        return Pace(ways, lambda: int(source.num_batches), known=compiled.way)
+        return Pace(
+            ways, lambda: int(source.num_batches), known=compiled.way, kind=lambda: compiled.layers
+        )
 
 
 def unsuited(model: Any, framework: Framework, step: str) -> str:
@@ -159,3 +172,13 @@ def unsuited(model: Any, framework: Framework, step: str) -> str:
         (accelerator(), f"{accelerator()} computes, where this is not tried yet"),
     )
     return next((why for wrong, why in checks if wrong), "")
+
+
+def kind_of(model: Any, framework: Framework) -> str:
+    """Return which of the model's layers decides how fast its steps can get."""
+    names = {c.__name__ for layer in framework.sublayers(model) for c in type(layer).__mro__}
+    if any("Conv" in name for name in names):
+        return CONVOLUTION
+    if "RNN" in names:
+        return RECURRENT
+    return ATTENTION if any("Attention" in name for name in names) else DENSE

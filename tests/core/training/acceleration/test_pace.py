@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from nb_optimizer.core.training.acceleration.install import ALL_WAYS
 from nb_optimizer.core.training.acceleration.pace import (
+    CONVOLUTION,
+    DENSE,
     FUSED,
     LARGEST,
     LONGEST,
@@ -15,6 +16,7 @@ from nb_optimizer.core.training.acceleration.pace import (
     Pace,
 )
 
+ALL_WAYS = (PLAIN, LOOP, FUSED, XLA)
 MLP = {PLAIN: 1e-3, LOOP: 3e-4, FUSED: 6e-5, XLA: 3e-4}
 CNN = {PLAIN: 2.5e-3, LOOP: 1.5e-3, FUSED: 1e-2, XLA: 1e-3}
 COMPILE = {PLAIN: 0.5, LOOP: 0.6, FUSED: 1.5, XLA: 1.2}
@@ -23,7 +25,8 @@ COMPILE = {PLAIN: 0.5, LOOP: 0.6, FUSED: 1.5, XLA: 1.2}
 def train(steps, prices, *, failing=(), known=""):
     """Run a training of ``steps`` steps; return the pace, the seconds and the longest call."""
     left = [steps]
-    pace = Pace(ALL_WAYS, lambda: left[0], known=known)
+    kind = CONVOLUTION if prices is CNN else DENSE
+    pace = Pace(ALL_WAYS, lambda: left[0], known=known, kind=lambda: kind)
     total, longest, seen = 0.0, 0.0, set()
     while left[0] > 0:
         size, way = min(pace.size(), left[0]), pace.way
