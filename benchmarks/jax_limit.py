@@ -53,7 +53,7 @@ def _step(data, state, rows, *, rate=0.001, decay=(0.9, 0.999)):
     return (weights, first, second, time), (loss * len(rows), hits)
 
 
-def train(x, y, batch_size, epochs):
+def train(x, y, batch_size, epochs, on_epoch_end):
     """Train and return the loss of each epoch."""
     import jax
     import numpy as np
@@ -74,4 +74,5 @@ def train(x, y, batch_size, epochs):
             state, (loss, _) = odd(state, order[full:])
             total += float(loss)
         losses.append(total / len(x))
+        on_epoch_end()
     return losses
