@@ -41,6 +41,7 @@ drill: $(STAMP)
 	NBO_DRILLS=10 $(BIN)/python -m pytest -m drill
 
 bench: $(STAMP)
+	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python benchmarks/panel_cost.py
 	$(BIN)/python benchmarks/acceleration.py
 
