@@ -13,7 +13,7 @@ install: $(STAMP)
 $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; try make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -e '.[lab,tf-keras,test]'
+	$(BIN)/python -m pip install -q -e '.[lab,tf-keras,tfmot,test]'
 	@touch $@
 
 quickstart: $(STAMP)
@@ -44,6 +44,16 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python benchmarks/panel_cost.py
 	$(BIN)/python benchmarks/acceleration.py
+	$(BIN)/python benchmarks/devices.py
+	$(BIN)/python benchmarks/tuning.py epochs 30
+	$(BIN)/python benchmarks/tuning.py suggestions
+	$(BIN)/python benchmarks/tuning.py regret 10
+	$(BIN)/python benchmarks/tuning_overhead.py 40
+	$(BIN)/python benchmarks/compression.py static
+	$(BIN)/python benchmarks/compression.py qat
+	$(BIN)/python benchmarks/compression_translation.py
+	$(BIN)/python benchmarks/compression.py search 0 600
+	$(BIN)/python benchmarks/compression.py latency 0 600
 
 clean:
 	rm -rf $(VENV) .cache .nb_optimizer

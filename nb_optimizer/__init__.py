@@ -10,12 +10,15 @@ __version__ = "0.1.0"
 # Public name to its module; imported on first use, so that loading the extension stays instant.
 _PUBLIC = {
     "train": "nb_optimizer.api",
+    "tune": "nb_optimizer.tuning",
+    "Search": "nb_optimizer.views.search",
+    "compress": "nb_optimizer.api",
     "runs": "nb_optimizer.api",
     "open_run": "nb_optimizer.api",
     "Run": "nb_optimizer.views",
     "UserError": "nb_optimizer.core.errors",
 }
-__all__ = ["Run", "UserError", "open_run", "runs", "train"]
+__all__ = ["Run", "Search", "UserError", "compress", "open_run", "runs", "train", "tune"]
 
 
 def __getattr__(name: str) -> Any:

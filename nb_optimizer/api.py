@@ -6,12 +6,20 @@ import contextlib
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from nb_optimizer.core.plan import TrainPlan
-from nb_optimizer.core.store import Store
+from nb_optimizer.core.store import Store, is_search
 from nb_optimizer.core.training.settings import CHECKPOINT_SECONDS
-from nb_optimizer.views import Run, RunTable, cell_id, view_for
+from nb_optimizer.views import (
+    Compression,
+    Run,
+    RunTable,
+    cell_id,
+    compression_view,
+    open_result,
+    view_for,
+)
 
 
 @contextlib.contextmanager
@@ -57,17 +65,63 @@ def train(
         yield run
 
 
+def compress(
+    model: Any,
+    *,
+    data: Any,
+    train: Any = None,
+    recipe: dict[str, Any] | None = None,
+    directory: str | Path | None = None,
+    **options: Any,
+) -> Compression:
+    """Make smaller or faster versions of ``model``; the options of ``%compress`` are keywords.
+
+    ::
+
+        small = nbo.compress(model, data=(x_test, y_test), train=(x, y), budget="1%")
+        small.best.export("model.tflite")
+
+    Args:
+        model: a built Keras model; it is never changed.
+        data: held-out ``(x, y)`` or a data set, for scoring only.
+        train: the same, to calibrate and fine-tune with.
+        recipe: a recipe to make again, as ``small.recipe`` gave it.
+        directory: where runs are kept, ``.nb_optimizer`` by default.
+        **options: ``prune``, ``quantize``, ... as :class:`CompressPlan` lists them.
+
+    Raises:
+        UserError: an unknown option, a bad value, data that do not fit.
+    """
+    from nb_optimizer.core.compression.plan import CompressPlan  # noqa: PLC0415 - only when asked
+    from nb_optimizer.core.compression.session import Compressing  # noqa: PLC0415
+
+    plan = CompressPlan.of(options)
+    session = Compressing(
+        plan,
+        model,
+        data,
+        train,
+        recipe=recipe,
+        store=Store(directory),
+        view=view_for(plan.live),
+        show=compression_view(plan.live),
+        kind=Compression,
+    )
+    return cast("Compression", session.run())
+
+
 def runs(directory: str | Path | None = None) -> RunTable:
     """Return the runs on disk, oldest first; indexing gives a :class:`Run`."""
     store = Store(directory)
     return RunTable(list(store.records()), store.root)
 
 
-def open_run(run: str | Path, directory: str | Path | None = None) -> Run:
-    """Open a run by path, id, number or name.
+def open_run(run: str | Path, directory: str | Path | None = None) -> Any:
+    """Open a run, a search or a compression by path, id, number or name.
 
     Raises:
         UserError: there is no such run.
     """
     path = Path(run)
-    return Run.open(path if (path / "events.jsonl").is_file() else Store(directory).find(str(run)))
+    is_path = (path / "events.jsonl").is_file() or is_search(path)
+    return open_result(path if is_path else Store(directory).find(str(run)))

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import nb_optimizer
 from nb_optimizer.core.plan import LATER
-from nb_optimizer.magics import MAGICS, runs, train
+from nb_optimizer.magics import MAGICS, compress, runs, train, tune
 from nb_optimizer.magics.arguments import read
 
 ROOT = Path(__file__).parents[1]
@@ -17,14 +17,17 @@ README = (ROOT / "README.md").read_text()
 def test_every_magic_option_and_action_is_in_the_readme():
     for name, magic in MAGICS.items():
         assert ("%%" if magic.kind == "cell" else "%") + name in README
-    missing = [flag for flag in train.OPTIONS if f"`{flag}" not in README]
+    flags = [*train.OPTIONS, *compress.OPTIONS]
+    flags += [f for f in tune.OPTIONS if not f.startswith("--no-")]
+    missing = [flag for flag in flags if f"`{flag}" not in README]
     missing += [action for action in runs.ACTIONS if f"%runs {action}" not in README]
     assert missing == []
 
 
 def test_the_readme_names_no_option_that_does_not_exist():
     flags = set(re.findall(r"`(--[a-z][a-z0-9-]*)", README))
-    known = {*train.OPTIONS, *(f"--{name}" for name in LATER)}
+    options = {*train.OPTIONS, *tune.OPTIONS, *compress.OPTIONS}
+    known = {*options, *(f"--{name}" for name in LATER)}
     assert flags - known == set()
 
 
@@ -34,6 +37,14 @@ def test_lines_of_train_in_readme_and_examples_are_valid():
     assert len(lines) >= 3
     for line in lines:
         assert isinstance(read(line, train.OPTIONS, {}), dict)
+
+
+def test_lines_of_tune_in_readme_and_examples_are_valid():
+    texts = [README, *(p.read_text() for p in (ROOT / "examples").glob("*.ipynb"))]
+    lines = [m for t in texts for m in re.findall(r"(?:\n|\")%%tune ([^\n\"\\`]*)(?:\n|\\n)", t)]
+    assert len(lines) >= 2
+    for line in lines:
+        assert tune.read(line, {}).ranges
 
 
 def test_settings_are_in_the_readme():

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,3 +58,12 @@ def test_sizes(path):
     for node in ast.walk(ast.parse(text)):
         if isinstance(node, ast.FunctionDef):
             assert node.end_lineno - node.lineno < 50, node.name
+
+
+def test_every_module_can_be_imported():
+    """What one file takes from another is there, also where types are not checked."""
+    code = "import importlib, pkgutil, nb_optimizer as n\n"
+    code += "for m in pkgutil.walk_packages(n.__path__, 'nb_optimizer.'):\n"
+    code += "    importlib.import_module(m.name)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]

@@ -19,6 +19,8 @@ def to_code(record: RunRecord) -> str:
         lines += [f"keras.utils.set_random_seed({seed})  # before the model is built", ""]
     if (precision := options.get("precision")) is not None:
         lines += [f'keras.mixed_precision.set_dtype_policy("{precision}")  # before it, too', ""]
+    if record.distributed is not None:
+        lines += [f"# It was {record.distributed.text}:", "# build and compile there.", ""]
     lines += _callbacks(record)
     for name in ("l1", "l2", "dropout"):
         if options.get(name):
@@ -27,7 +29,11 @@ def to_code(record: RunRecord) -> str:
             break
     if (rate := options.get("lr")) is not None:
         lines.append(f"model.optimizer.learning_rate = {rate!r}")
-    batch = f", batch_size={options['batch_size']}" if "batch_size" in options else ""
+    if options.get("scale_lr"):
+        lines += [
+            f"# {n.text}" for n in record.notes if n.text.startswith("the learning rate goes")
+        ]
+    batch = f", batch_size={begin.batch_size}" if "batch_size" in options else ""
     call = f"model.fit(..., epochs={record.planned_epochs}{batch}, callbacks=callbacks)"
     return "\n".join([*lines, "", f"# {call}", ""])
 

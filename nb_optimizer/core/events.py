@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, ClassVar
 
@@ -138,6 +139,31 @@ class Accelerated(Event):
 
 
 @dataclass(frozen=True)
+class Distributed(Event):
+    """Several copies of the model are trained together; ``batch_size`` is that of all."""
+
+    strategy: str
+    devices: list[str] = field(default_factory=list)
+    replicas: int = 1
+    batch_size: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True)
+class Scaling(Event):
+    """What the devices gained, in rows per second.
+
+    ``efficiency`` is ``per_replica`` as a part of what the run ``against`` reached on one device.
+    """
+
+    rows_per_second: float
+    per_replica: float
+    efficiency: float | None = None
+    against: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class NonFinite(Event):
     """The loss became NaN or infinite between the batches ``first`` and ``last`` (from 1)."""
 
@@ -148,6 +174,22 @@ class NonFinite(Event):
     causes: list[str] = field(default_factory=list)
 
     numeric: ClassVar[frozenset[str]] = frozenset({"value"})
+
+
+@dataclass(frozen=True)
+class Measured(Event):
+    """A compressed model was measured or could not be made; ``row`` is its row of the table."""
+
+    row: dict[str, Any]
+
+    numeric: ClassVar[frozenset[str]] = frozenset({"row"})
+
+
+@dataclass(frozen=True)
+class Picked(Event):
+    """Which measured models are recommended: ``best``, ``quality``, ... to a row's number."""
+
+    picks: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -171,7 +213,11 @@ EVENTS: dict[str, type[Event]] = {
         Intervention,
         Note,
         Accelerated,
+        Distributed,
+        Scaling,
         NonFinite,
+        Measured,
+        Picked,
         RunEnd,
     )
 }
@@ -183,13 +229,13 @@ def to_line(event: Event) -> str:
     return json.dumps(body, separators=(",", ":"), allow_nan=False)
 
 
-def from_line(line: str) -> Event:
+def from_line(line: str, kinds: Mapping[str, type[Event]] = EVENTS) -> Event:
     """Read one line of a journal; ``ValueError`` if it is damaged or of an unknown kind."""
     body = json.loads(line)
-    if not isinstance(body, dict) or body.get("event") not in EVENTS:
+    if not isinstance(body, dict) or body.get("event") not in kinds:
         message = "not an event"
         raise ValueError(message)
-    cls = EVENTS[body.pop("event")]
+    cls = kinds[body.pop("event")]
     known = cls.__dataclass_fields__
     values = {k: _decode(v) if k in cls.numeric else v for k, v in body.items() if k in known}
     try:

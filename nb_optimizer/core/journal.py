@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from nb_optimizer.core.background import Background
-from nb_optimizer.core.events import Event, from_line, to_line
+from nb_optimizer.core.events import EVENTS, Event, from_line, to_line
 
 FILE = "events.jsonl"
 
@@ -19,7 +19,7 @@ class Journal:
         # Unbuffered: a line that was written survives the death of this process.
         self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         self._background = Background(f"journal of {path.parent.name}", on_fault)
-        if _ends_in_the_middle(path):
+        if ends_in_the_middle(path):
             self._background.put(lambda: self._write(b"\n"))
 
     def append(self, event: Event) -> None:
@@ -36,19 +36,19 @@ class Journal:
             data = data[os.write(self._file, data) :]
 
 
-def read(path: Path) -> tuple[list[Event], int]:
+def read(path: Path, kinds: Mapping[str, type[Event]] = EVENTS) -> tuple[list[Event], int]:
     """Return the events of a journal and how many of its lines are damaged and were left out."""
     events: list[Event] = []
     damaged = 0
     for raw in path.read_bytes().splitlines():
         try:
-            events.append(from_line(raw.decode()))
+            events.append(from_line(raw.decode(), kinds))
         except ValueError:
             damaged += bool(raw.strip())
     return events, damaged
 
 
-def _ends_in_the_middle(path: Path) -> bool:
+def ends_in_the_middle(path: Path) -> bool:
     """Whether a killed process left half a line, which the next event must not join."""
     if not path.is_file() or not (size := path.stat().st_size):
         return False

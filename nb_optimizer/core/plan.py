@@ -12,18 +12,17 @@ from dataclasses import dataclass, field, fields
 from numbers import Integral, Real
 from typing import Any
 
+from nb_optimizer.core.devices import wish
 from nb_optimizer.core.errors import UserError, nearest
 
 ACCELERATE = ("auto", "off")
 LIVE = ("auto", "widget", "html", "text", "off")
 PRECISIONS = ("float32", "mixed_float16", "mixed_bfloat16")
 
+PER_DEVICE = "/device"  # behind a batch size
+
 # Options of the fixed interface that this version does not serve.
-LATER = {
-    "devices": "training on several devices",
-    "machines": "training on several machines",
-    "detach": "training outside the kernel",
-}
+LATER: dict[str, str] = {}
 
 
 def _option(default: Any, text: str, *, kind: type, **more: Any) -> Any:
@@ -47,9 +46,14 @@ class TrainPlan:
         None, "always (or never) end with the best weights; by default after a stop", kind=bool
     )
     epochs: int | None = _option(None, "train for N epochs instead of the cell's", kind=int)
-    batch_size: int | None = _option(None, "batch size for array input", kind=int, auto=True)
+    batch_size: int | str | None = _option(
+        None, "batch size for array input, of all devices; N/device: of each", kind=int, auto=True
+    )
     lr: float | None = _option(
         None, "learning rate; a schedule is scaled so that it starts there", kind=float, auto=True
+    )
+    scale_lr: bool = _option(
+        default=False, text="scale the learning rate with the batch, after a warm-up", kind=bool
     )
     l1: float = _option(0.0, "L1 penalty on the kernels of the model", kind=float)
     l2: float = _option(0.0, "L2 penalty on the kernels of the model", kind=float)
@@ -63,6 +67,15 @@ class TrainPlan:
     precision: str | None = _option(
         None, "number format for the models built in the cell", kind=str, choices=PRECISIONS
     )
+    devices: str | None = _option(
+        None, "train on several devices: auto, none, a number, cpu:N, gpu:0,1 or tpu", kind=str,
+        value="DEVICES",
+    )  # fmt: skip
+    machines: str | None = _option(
+        None, "train on the engines of an ipyparallel profile (experimental)", kind=str,
+        value="PROFILE",
+    )  # fmt: skip
+    detach: bool = _option(default=False, text="train in a process of its own", kind=bool)
     live: str = _option("auto", "how to show the run while it trains", kind=str, choices=LIVE)
     resume: bool = _option(default=False, text="go on where this cell's last run ended", kind=bool)
     checkpoint: bool = _option(default=True, text="keep state on disk to resume from", kind=bool)
@@ -73,6 +86,11 @@ class TrainPlan:
         wrong = [text for f in fields(self) if (text := _fault(f, getattr(self, f.name)))]
         if wrong:
             raise UserError("; ".join(wrong))
+
+    def rows_per_batch(self, devices: int) -> int:
+        """Return the batch size of all devices together."""
+        text = str(self.batch_size)
+        return int(text.removesuffix(PER_DEVICE)) * (devices if text.endswith(PER_DEVICE) else 1)
 
     def changed(self) -> dict[str, Any]:
         """Return the options that differ from their defaults."""
@@ -92,6 +110,8 @@ class TrainPlan:
             if name not in known:
                 message = f'There is no option "{name}".{nearest(name, known)}'
                 raise UserError(message)
+        if type(options.get("devices")) is int:  # in Python, a number is written as one
+            options = {**options, "devices": str(options["devices"])}
         return cls(**options)
 
 
@@ -124,14 +144,21 @@ def _fault(option: Any, value: Any) -> str:
         return ""
     if value == "auto" and option.metadata.get("auto"):
         return later(option.name).replace(flag, f"{flag} auto", 1)
+    if option.name == "batch_size" and isinstance(value, str) and value.endswith(PER_DEVICE):
+        number = value.removesuffix(PER_DEVICE)
+        value = int(number) if number.isdecimal() else value
     if not _is_kind(value, kind):
         return f"{flag} takes {_NAMES[kind]}, got {value!r}"
     choices = option.metadata.get("choices")
     if choices and value not in choices:
         return f"{flag} takes {', '.join(choices)}, got {value!r}.{nearest(value, choices)}"
-    if option.name == "name" and not re.fullmatch(r"[^\x00-\x1f]{0,80}", value):
+    return _word_fault(option.name, flag, value) or _out_of_range(option.name, flag, value)
+
+
+def _word_fault(name: str, flag: str, value: Any) -> str:
+    if name == "name" and not re.fullmatch(r"[^\x00-\x1f]{0,80}", value):
         return f"{flag} takes at most 80 printable characters, got {value[:80]!r}"
-    return _out_of_range(option.name, flag, value)
+    return wish.fault(value) if name == "devices" else ""
 
 
 def _out_of_range(name: str, flag: str, value: Any) -> str:

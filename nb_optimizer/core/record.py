@@ -43,6 +43,8 @@ class RunRecord:
     interventions: list[ev.Intervention] = field(default_factory=list)
     notes: list[ev.Note] = field(default_factory=list)
     accelerated: ev.Accelerated | None = None
+    distributed: ev.Distributed | None = None
+    scaling: ev.Scaling | None = None
     non_finite: ev.NonFinite | None = None
     checkpoints: dict[str, ev.Checkpoint] = field(default_factory=dict)
     restored_epoch: int | None = None
@@ -51,6 +53,8 @@ class RunRecord:
     damaged_lines: int = 0
     last_time: float = 0.0
     ghost: RunRecord | None = None
+    measured: list[ev.Measured] = field(default_factory=list)  # rows of a compression
+    picks: dict[str, int] = field(default_factory=dict)
     owner: tuple[str, int, float] = ("", 0, 0.0)  # host, pid, when that process started
 
     @classmethod
@@ -202,6 +206,10 @@ def _end(record: RunRecord, event: ev.RunEnd) -> None:
     record.seconds = event.seconds or record.seconds
 
 
+def _picked(record: RunRecord, event: ev.Picked) -> None:
+    record.picks = dict(event.picks)
+
+
 def _append(name: str, record: RunRecord, event: ev.Event) -> None:
     getattr(record, name).append(event)
 
@@ -212,6 +220,16 @@ def _checkpoint(record: RunRecord, event: ev.Checkpoint) -> None:
 
 def _accelerated(record: RunRecord, event: ev.Accelerated) -> None:
     record.accelerated = event
+    record.notes.append(ev.Note(event.time, event.text))
+
+
+def _distributed(record: RunRecord, event: ev.Distributed) -> None:
+    record.distributed = event
+    record.notes.append(ev.Note(event.time, event.text))
+
+
+def _scaling(record: RunRecord, event: ev.Scaling) -> None:
+    record.scaling = event
     record.notes.append(ev.Note(event.time, event.text))
 
 
@@ -228,7 +246,11 @@ _FOLDS: dict[type[ev.Event], Callable[[RunRecord, Any], None]] = {
     ev.Intervention: _intervention,
     ev.Note: partial(_append, "notes"),
     ev.Accelerated: _accelerated,
+    ev.Distributed: _distributed,
+    ev.Scaling: _scaling,
     ev.NonFinite: _non_finite,
+    ev.Measured: partial(_append, "measured"),
+    ev.Picked: _picked,
     ev.RunEnd: _end,
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -12,8 +13,8 @@ from nb_optimizer.core.events import Intervention
 from nb_optimizer.core.record import Best, RunRecord
 from nb_optimizer.core.training import state
 from nb_optimizer.core.training.framework import Framework
-from nb_optimizer.core.training.keeper import BEST
 from nb_optimizer.core.training.opening import MODEL
+from nb_optimizer.core.training.state_files import BEST
 
 
 class RunResult:
@@ -32,6 +33,7 @@ class RunResult:
     ) -> None:
         self._members: list[Any] = []
         self._path, self._record, self._model, self._best = path, record, model, best
+        self.on_wait: Callable[[float | None], bool] = lambda timeout: True  # noqa: ARG005
 
     @classmethod
     def open(cls, path: Path) -> Self:
@@ -42,6 +44,19 @@ class RunResult:
         """Take in a ``fit`` that has ended."""
         self._members.append(type(self)(path, record, model, best))
         self._path, self._record, self._model, self._best = path, record, model, best
+
+    def wait(self, timeout: float | None = None) -> bool:
+        """Wait for a detached run, and for what its cell made to come back.
+
+        Return ``False`` if that takes longer than ``timeout`` seconds; at once for other runs.
+        """
+        return self.on_wait(timeout)
+
+    def receive(self, model: Any) -> None:
+        """Take the model that the last ``fit`` has trained in another process."""
+        self._model = model
+        for member in self._members[-1:]:
+            member.receive(model)
 
     @property
     def runs(self) -> list[Any]:

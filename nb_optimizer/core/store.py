@@ -14,8 +14,10 @@ import psutil
 
 from nb_optimizer.core import journal
 from nb_optimizer.core.errors import UserError, nearest
-from nb_optimizer.core.events import RunBegin, from_line
+from nb_optimizer.core.events import EVENTS, RunBegin, from_line
 from nb_optimizer.core.record import RUNNING, RunRecord
+from nb_optimizer.core.tuning import events as te
+from nb_optimizer.core.tuning.record import SearchRecord, read_events
 
 DIRECTORY = ".nb_optimizer"
 STOP_FILE = "stop"
@@ -29,13 +31,13 @@ class Store:
     def __init__(self, directory: str | Path | None = None) -> None:
         self.root = Path(directory or DIRECTORY).expanduser() / "runs"
 
-    def create(self) -> Path:
-        """Make the next run's directory. ``UserError`` if it cannot be written."""
+    def create(self, kind: str = "train") -> Path:
+        """Make the next run's directory, ``train-7``. ``UserError`` if it cannot be written."""
         try:
             self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
             number = 1 + max((_number(p.name) for p in self.root.iterdir()), default=0)
             while True:
-                path = self.root / f"train-{number}"
+                path = self.root / f"{kind}-{number}"
                 try:
                     path.mkdir(mode=0o700)
                 except FileExistsError:  # another kernel was faster
@@ -59,7 +61,8 @@ class Store:
         """Return the run directories, oldest first."""
         if not self.root.is_dir():
             return []
-        found = [p for p in self.root.iterdir() if (p / journal.FILE).is_file()]
+        files = (journal.FILE, te.FILE)
+        found = [p for p in self.root.iterdir() if any((p / f).is_file() for f in files)]
         return sorted(found, key=lambda p: _number(p.name))
 
     def find(self, name: str) -> Path:
@@ -111,24 +114,47 @@ class Store:
 
 
 def read_record(path: Path) -> RunRecord:
-    """Read a run's record; a run whose process is gone reads as ``interrupted``."""
-    events, damaged = journal.read(path / journal.FILE)
-    record = RunRecord.of(events)
-    record.damaged_lines = damaged
+    """Read a run's record; a run whose process is gone reads as ``interrupted``.
+
+    A search reads as a run whose epochs are trials.
+    """
+    if is_search(path):
+        record = read_events(path).as_run()
+    else:
+        events, damaged = journal.read(path / journal.FILE)
+        record = RunRecord.of(events)
+        record.damaged_lines = damaged
     if record.status == RUNNING and not is_alive(record, path):
         record.status = INTERRUPTED
         record.reason = "its process ended without closing the run"
     return record
 
 
+def read_search(path: Path) -> SearchRecord:
+    """Read a search's record; one whose supervisor is gone reads as ``interrupted``."""
+    record = read_events(path)
+    if record.status == RUNNING and not is_alive(record.as_run(), path):
+        record.status = INTERRUPTED
+        record.reason = "its supervisor ended without closing the search"
+    return record
+
+
+def is_search(path: Path) -> bool:
+    """Whether a run's directory is that of a search."""
+    return (path / te.FILE).is_file()
+
+
 def read_begin(path: Path) -> RunBegin:
     """Read how a run began, without the rest of its journal."""
-    with (path / journal.FILE).open("rb") as file:
+    searched = is_search(path)
+    with (path / (te.FILE if searched else journal.FILE)).open("rb") as file:
         first = file.readline()
     try:
-        event = from_line(first.decode())
+        event = from_line(first.decode(), te.EVENTS if searched else EVENTS)
     except ValueError:
         return RunBegin(time=0.0, run=path.name)
+    if isinstance(event, te.SearchBegin):
+        return SearchRecord.of([event]).as_run().begin
     return event if isinstance(event, RunBegin) else RunBegin(time=0.0, run=path.name)
 
 

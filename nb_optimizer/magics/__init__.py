@@ -10,7 +10,7 @@ from IPython.core.error import UsageError
 from IPython.core.magic import output_can_be_silenced
 
 from nb_optimizer.core.errors import UserError
-from nb_optimizer.magics import runs, train
+from nb_optimizer.magics import compress, devices, runs, train, tune
 from nb_optimizer.magics.completion import matcher
 from nb_optimizer.magics.settings import NbOptimizer
 
@@ -26,7 +26,10 @@ class Magic:
 
 MAGICS: dict[str, Magic] = {
     "train": Magic("cell", train.run, train.HELP),
+    "devices": Magic("line", devices.run, devices.HELP),
+    "tune": Magic("cell", tune.run, tune.HELP),
     "runs": Magic("line", runs.run, runs.HELP),
+    "compress": Magic("line", compress.run, compress.HELP),
 }
 _PREFIX = "nbo_"  # where a name is taken by another extension
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from typing import Any
 
@@ -42,7 +42,14 @@ def read(line: str, options: Mapping[str, Option], names: Mapping[str, Any]) -> 
     Raises:
         UserError: an unknown or repeated option, a missing or bad value, an unknown variable.
     """
-    words = _split(line)
+    return read_words(split(line), options, names)
+
+
+def read_words(
+    given_words: Sequence[str], options: Mapping[str, Option], names: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Read a line that is cut into words already; see :func:`read`."""
+    words = list(given_words)
     found: dict[str, Any] = {}
     while words:
         word, given = _flag(words.pop(0))
@@ -75,7 +82,7 @@ def _default(option: Option) -> str:
 
 
 def _options(setting: Field[Any]) -> list[Option]:
-    flag = "--" + setting.name.replace("_", "-")
+    flag = "--" + setting.name.rstrip("_").replace("_", "-")  # try_ is --try
     kind, text = setting.metadata["kind"], setting.metadata["help"]
     default = None if setting.default is MISSING else setting.default
     if kind is bool:
@@ -87,7 +94,8 @@ def _options(setting: Field[Any]) -> list[Option]:
     return [Option(flag, setting.name, kind, text, shown, default, choices)]
 
 
-def _split(line: str) -> list[str]:
+def split(line: str) -> list[str]:
+    """Cut a line into words as a shell does; ``UserError`` for an open quotation."""
     try:
         return shlex.split(line)
     except ValueError as error:

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 import ast
+import builtins
+from collections.abc import Mapping
 from typing import Any
+
+from nb_optimizer.core.errors import UserError
+
+
+def source_of(shell: Any, cell: str) -> tuple[str, str]:
+    """Return the cell as plain Python, and what its tracebacks call it."""
+    number = len(shell.history_manager.input_hist_raw) - 1
+    return shell.transform_cell(cell), f"Cell In[{number}]"
 
 
 def run_cell(shell: Any, cell: str) -> Any:
@@ -24,3 +34,36 @@ def run_cell(shell: Any, cell: str) -> Any:
         return None
     value = ast.Expression(last.value)
     return eval(shell.compile(value, name, "eval"), shell.user_ns)  # noqa: S307
+
+
+def raise_in_cell(shell: Any, cell: str, fault: Mapping[str, Any], *, offset: int = 0) -> None:
+    """Raise an exception that the cell had in another process, at the cell's own line.
+
+    ``fault`` holds ``kind``, ``text``, ``line`` (from 1, ``offset`` lines before the cell
+    included) and ``traceback``, which is added as a note.
+
+    Raises:
+        UserError: the fault is a mistake of the user, not an exception of the cell.
+    """
+    __tracebackhide__ = True
+    if fault["kind"] == "UserError":
+        raise UserError(fault["text"])
+    error = _rebuilt(str(fault["kind"]), str(fault["text"]))
+    error.add_note("In a worker process:\n" + fault["traceback"])
+    line = (fault.get("line") or 0) - offset
+    if line < 1 or isinstance(error, SyntaxError):
+        raise error
+    number = len(shell.history_manager.input_hist_raw) - 1
+    name = shell.compile.cache(shell.transform_cell(cell), number, raw_code=cell)
+    # As many empty lines as stand before it: the traceback shows the line of the cell.
+    code = compile("\n" * (line - 1) + "raise _error", name, "exec")
+    exec(code, {"_error": error})  # noqa: S102 - raises, nothing else
+
+
+def _rebuilt(kind: str, text: str) -> Exception:
+    found: Any = getattr(builtins, kind, None)
+    takes_text = isinstance(found, type) and issubclass(found, Exception)
+    if not takes_text or issubclass(found, UnicodeError | ExceptionGroup):
+        found = type(kind, (RuntimeError,), {})
+    made: Exception = found(text)
+    return made

@@ -7,7 +7,7 @@ from typing import Any
 
 from nb_optimizer.core.errors import UserError, nearest
 from nb_optimizer.core.record import RUNNING
-from nb_optimizer.core.store import STOP_FILE, Store, read_record
+from nb_optimizer.core.store import STOP_FILE, Store, is_search, read_record
 from nb_optimizer.magics.arguments import OUT, read
 from nb_optimizer.magics.settings import NbOptimizer
 
@@ -56,10 +56,10 @@ def _list(store: Store, names: list[str]) -> Any:
 
 
 def _show(store: Store, names: list[str]) -> Any:
-    from nb_optimizer.views import Run  # noqa: PLC0415
+    from nb_optimizer.views import open_result  # noqa: PLC0415
 
     _expect("show", names, 1)
-    return Run.open(store.find(names[0]))
+    return open_result(store.find(names[0]))
 
 
 def _compare(store: Store, names: list[str]) -> Any:
@@ -68,14 +68,25 @@ def _compare(store: Store, names: list[str]) -> Any:
     if len(names) < 2:  # noqa: PLR2004 - a comparison has two sides
         message = "%runs compare takes at least two runs, as in: %runs compare 3 4"
         raise UserError(message)
-    return Comparison([read_record(store.find(name)) for name in names])
+    paths = [store.find(name) for name in names]
+    searches = [p.name for p in paths if is_search(p)]
+    if searches:
+        message = f"%runs compare takes training runs; {searches[0]} is a search."
+        raise UserError(message)
+    return Comparison([read_record(path) for path in paths])
 
 
 def _attach(store: Store, names: list[str]) -> Any:
     from nb_optimizer.views import follow  # noqa: PLC0415
 
     _expect("attach", names, 1)
-    return follow(store.find(names[0]))
+    path = store.find(names[0])
+    if is_search(path):
+        from nb_optimizer.core.tuning.conduct import Job  # noqa: PLC0415
+        from nb_optimizer.views import search  # noqa: PLC0415
+
+        return search.follow(Job(path), "auto", owned=False)
+    return follow(path)
 
 
 def _stop(store: Store, names: list[str]) -> None:
@@ -86,7 +97,10 @@ def _stop(store: Store, names: list[str]) -> None:
         message = f"{path.name} is not running; it is {status.replace('_', ' ')}."
         raise UserError(message)
     (path / STOP_FILE).touch(mode=0o600)
-    print(f"{path.name} will stop after its current batch.")  # noqa: T201 - talks to the user
+    what = (
+        "once its trials have saved their state" if is_search(path) else "after its current batch"
+    )
+    print(f"{path.name} will stop {what}.")  # noqa: T201 - talks to the user
 
 
 def _remove(store: Store, names: list[str]) -> None:

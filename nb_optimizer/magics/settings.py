@@ -13,7 +13,7 @@ from nb_optimizer.core.store import DIRECTORY
 from nb_optimizer.core.training.settings import CHECKPOINT_SECONDS
 
 # Options that belong to one cell and would be a trap as a default for all.
-_NO_DEFAULT = ("name", "resume", "epochs", "monitor")
+_NO_DEFAULT = ("name", "resume", "epochs", "monitor", "machines", "detach")
 _TRAITS: dict[type, Any] = {int: Int, float: Float, str: Unicode, bool: Bool}
 
 

@@ -58,6 +58,7 @@ def run(shell: Any, settings: NbOptimizer, line: str, cell: str) -> Any:
         message = "%%train needs code below its line."
         raise UserError(message)
     from nb_optimizer.core.training.session import Source, Training  # noqa: PLC0415 - loads Keras
+    from nb_optimizer.magics import away  # noqa: PLC0415 - loads Keras
     from nb_optimizer.views import Run, cell_id, view_for  # noqa: PLC0415 - loads widgets
 
     training = Training(
@@ -71,8 +72,11 @@ def run(shell: Any, settings: NbOptimizer, line: str, cell: str) -> Any:
     )
     if request.out:
         shell.user_ns[request.out] = training.run
-    with training:
-        value = run_cell(shell, cell)
-    if not training.run.runs:
+    if why := away.wanted(request.plan):
+        value = away.run(shell, training, cell, why)
+    else:
+        with training:
+            value = run_cell(shell, cell)
+    if not training.run.runs and not request.plan.detach:
         print(NOTHING_TRAINED)  # noqa: T201 - talks to the user
     return value

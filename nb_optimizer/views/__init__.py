@@ -2,8 +2,20 @@
 
 from __future__ import annotations
 
+from nb_optimizer.views.compression import Compression
+from nb_optimizer.views.compression_live import compression_view
 from nb_optimizer.views.frontend import cell_id
 from nb_optimizer.views.live import follow, view_for
-from nb_optimizer.views.result import Comparison, Run, RunTable
+from nb_optimizer.views.result import Comparison, Run, RunTable, open_result
 
-__all__ = ["Comparison", "Run", "RunTable", "cell_id", "follow", "view_for"]
+__all__ = [
+    "Comparison",
+    "Compression",
+    "Run",
+    "RunTable",
+    "cell_id",
+    "compression_view",
+    "follow",
+    "open_result",
+    "view_for",
+]

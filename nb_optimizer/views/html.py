@@ -6,14 +6,13 @@ Text inherits its colour, borders are half transparent: light and dark themes bo
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from html import escape
 
 from nb_optimizer.core.events import EpochEnd
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.views import svg, text, words
+from nb_optimizer.views.html_parts import BORDER, box, grid, image, line, safe, status_word
 from nb_optimizer.views.svg import Curve
 
 Drawing = Callable[[int], str]  # the most points of a curve -> an image
@@ -25,15 +24,6 @@ COMPARED = 6
 # Charts and points to try, in this order, until the page is small enough.
 _TRIES = (*((5, n) for n in (120, 104, 90, 78, 68, 58, 50, 42)), (4, 42), (4, 26), (2, 26), (1, 26))
 _MARKS = 24
-_BORDER = "1px solid rgba(128,128,128,.4)"
-_SIGNS = {
-    RUNNING: ("\u25b6", "#3b82f6"),
-    "completed": ("\u2714", "#2e9e5b"),
-    "early_stopped": ("\u2714", "#2e9e5b"),
-    "stopped": ("\u25a0", "#d9730d"),
-    "failed": ("\u2716", "#e5484d"),
-    "interrupted": ("\u26a0", "#d9730d"),
-}
 
 
 def page(record: RunRecord) -> str:
@@ -44,7 +34,7 @@ def page(record: RunRecord) -> str:
     draw, whole = _charts(record), ""
     for amount, points in _TRIES:
         pictures = " ".join(drawing(points) for drawing in draw[:amount])
-        whole = _box(top + _line(pictures) + _undrawn(record, amount) + rest)
+        whole = box(top + line(pictures) + _undrawn(record, amount) + rest)
         if len(whole.encode()) <= MAX_BYTES:
             break
     return whole
@@ -53,12 +43,12 @@ def page(record: RunRecord) -> str:
 def runs_table(rows: Iterable[tuple[str, RunRecord]]) -> str:
     """Return the list of runs as an HTML table."""
     body = [_run_cells(run, record) for run, record in rows]
-    return _box(_grid(text.RUN_COLUMNS, body) if body else "no runs yet")
+    return box(grid(text.RUN_COLUMNS, body) if body else "no runs yet")
 
 
 def _run_cells(run: str, record: RunRecord) -> list[str]:
-    cells = [_safe(cell) for cell in text.run_row(run, record)]
-    cells[text.RUN_COLUMNS.index("status")] = _status_word(record)
+    cells = [safe(cell) for cell in text.run_row(run, record)]
+    cells[text.RUN_COLUMNS.index("status")] = status_word(record)
     return cells
 
 
@@ -66,7 +56,7 @@ def comparison(records: Sequence[RunRecord]) -> str:
     """Return up to six runs over each other: the monitored metric and a table."""
     shown = records[:COMPARED]
     if not shown:
-        return _box("no runs to compare")
+        return box("no runs to compare")
     metric = shown[0].begin.monitor or "loss"
     runs = [(r, f"run{i}") for i, r in enumerate(shown, 1)]
     curves = [Curve(r.begin.run, _points(r, metric), style) for r, style in runs]
@@ -74,7 +64,7 @@ def comparison(records: Sequence[RunRecord]) -> str:
     more = len(records) - len(shown)
     hidden = f"<div>{words.many(more, 'more run')} not shown</div>" if more > 0 else ""
     spoken = f"{metric} by epoch of {len(shown)} runs"
-    return _box(_image(picture, spoken, 640) + _compared(shown) + hidden)
+    return box(image(picture, spoken, 640) + _compared(shown) + hidden)
 
 
 def _compared(records: Sequence[RunRecord]) -> str:
@@ -82,59 +72,17 @@ def _compared(records: Sequence[RunRecord]) -> str:
     rows = [_run_cells(record.begin.run, record) for record in records]
     for cells, record in zip(rows, records, strict=True):
         cells[5] = words.number(record.learning_rate)
-    return _grid(head, rows)
-
-
-# ---- building blocks
-
-
-def _box(inner: str) -> str:
-    return f'<div style="font-family:sans-serif;font-size:13px;line-height:1.5">{inner}</div>'
-
-
-def _safe(value: object, limit: int = 240) -> str:
-    safe = escape(words.one_line(value, limit))
-    if len(safe) <= limit + 60:
-        return safe
-    # Escaping can make a text six times as long; the page has to stay small all the same.
-    return escape(words.one_line(value, max(8, limit * limit // len(safe))))
-
-
-def _line(inner: str) -> str:
-    return f"<div>{inner}</div>" if inner else ""
-
-
-def _image(picture: str, spoken: str, width: int) -> str:
-    data = base64.b64encode(picture.encode()).decode()
-    style = "max-width:100%;margin:4px 12px 0 0"
-    source = f"data:image/svg+xml;base64,{data}"
-    return f'<img width="{width}" style="{style}" alt="{_safe(spoken)}" src="{source}">'
-
-
-def _grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Build a table of cells that are HTML already; ``head`` is plain text."""
-    left = 'style="text-align:left"'
-    top = "".join(f"<th {left}>{_safe(h)}</th>" for h in head)
-    body = "".join(
-        "<tr>" + "".join(f"<td {left} nowrap>{c}</td>" for c in row) + "</tr>" for row in rows
-    )
-    style = f"font-size:13px;border-collapse:collapse;margin:6px 0;border:{_BORDER}"
-    return f'<table cellpadding="4" style="{style}"><tr>{top}</tr>{body}</table>'
-
-
-def _status_word(record: RunRecord) -> str:
-    sign, colour = _SIGNS.get(record.status, ("?", "#8a8a8a"))
-    return f'<b style="color:{colour}">{sign} {_safe(words.status_word(record))}</b>'
+    return grid(head, rows)
 
 
 # ---- the parts of a page
 
 
 def _heading(record: RunRecord) -> str:
-    model = _safe(words.model(record))
+    model = safe(words.model(record))
     about = f' <span style="opacity:.75">{model}</span>' if model else ""
-    sentence = f"{_status_word(record)} {_safe(words.status_rest(record), 400)}"
-    return _line(f"<b>{_safe(words.title(record))}</b>{about}") + _line(sentence)
+    sentence = f"{status_word(record)} {safe(words.status_rest(record), 400)}"
+    return line(f"<b>{safe(words.title(record))}</b>{about}") + line(sentence)
 
 
 def _progress(record: RunRecord) -> str:
@@ -145,7 +93,7 @@ def _progress(record: RunRecord) -> str:
     share = (now.epoch - 1 + inside) / max(1, record.planned_epochs)
     percent = round(100 * min(1.0, max(0.0, share)))
     bar = f'<div style="width:{percent}%;height:8px;background:#3b82f6"></div>'
-    frame = f"width:380px;max-width:100%;border:{_BORDER};margin:4px 0"
+    frame = f"width:380px;max-width:100%;border:{BORDER};margin:4px 0"
     return f'<div style="{frame}" title="{percent}% done">{bar}</div>'
 
 
@@ -162,12 +110,12 @@ def _charts(record: RunRecord) -> list[Drawing]:
 
 def _inside(losses: list[svg.Point], epoch: int, points: int) -> str:
     picture = svg.batch_chart(losses, epoch, points=points)
-    return _image(picture, f"loss of each batch of epoch {epoch}", 380)
+    return image(picture, f"loss of each batch of epoch {epoch}", 380)
 
 
 def _undrawn(record: RunRecord, drawn: int) -> str:
     hidden = len(record.metrics()) - min(CHARTS, drawn)
-    return _line(f"{words.many(hidden, 'more metric')} not drawn") if hidden > 0 else ""
+    return line(f"{words.many(hidden, 'more metric')} not drawn") if hidden > 0 else ""
 
 
 def _chart(record: RunRecord, name: str) -> Drawing:
@@ -184,7 +132,7 @@ def _chart(record: RunRecord, name: str) -> Drawing:
     def draw(points: int) -> str:
         again = record.resumed_after[-_MARKS:]
         picture = svg.chart(name, curves, ring=ring, marks=marks, resumes=again, points=points)
-        return _image(picture, spoken, 380)
+        return image(picture, spoken, 380)
 
     return draw
 
@@ -225,12 +173,12 @@ def _table(record: RunRecord) -> str:
     for title, _ in picked:
         head += [f"{'validation' if k else 'training'}, {title}" for k in kinds]
     rows = [
-        [_safe(n, 40), *(words.number(e.values.get(k + n)) for _, e in picked for k in kinds)]
+        [safe(n, 40), *(words.number(e.values.get(k + n)) for _, e in picked for k in kinds)]
         for n in names
     ]
     hidden = len(record.metrics()) - METRICS
-    more = _line(f"{words.many(hidden, 'more metric')} in run.history") if hidden > 0 else ""
-    return _grid(head, rows) + more
+    more = line(f"{words.many(hidden, 'more metric')} in run.history") if hidden > 0 else ""
+    return grid(head, rows) + more
 
 
 def _picked(record: RunRecord) -> list[tuple[str, EpochEnd]]:
@@ -253,31 +201,31 @@ def _facts(record: RunRecord) -> str:
     elif full:
         facts.append(words.speed(full[-1].steps / full[-1].seconds))
     facts.append(f"memory {words.memory(now.memory_mb)}" if now and now.memory_mb else "")
-    return _best(record) + _line(_safe(" \u00b7 ".join(f for f in facts if f)))
+    return _best(record) + line(safe(" \u00b7 ".join(f for f in facts if f)))
 
 
 def _best(record: RunRecord) -> str:
-    meter = _safe(words.meter(record))
+    meter = safe(words.meter(record))
     ring = '<b style="color:#b05cc8">\u25cb</b>'
-    best = f"{ring} best: {_safe(words.best(record))}" if record.best else ""
+    best = f"{ring} best: {safe(words.best(record))}" if record.best else ""
     if record.stopping:
-        return _line(best) + _line(f"early stopping: {meter}")
-    return _line(" \u00b7 ".join(p for p in (best, meter) if p))
+        return line(best) + line(f"early stopping: {meter}")
+    return line(" \u00b7 ".join(p for p in (best, meter) if p))
 
 
 def _trouble(record: RunRecord) -> str:
     parts = []
     if record.non_finite:
         sign = '<b style="color:#e5484d">\u2716</b>'
-        parts.append(f"{sign} {_safe(words.non_finite(record.non_finite))}")
+        parts.append(f"{sign} {safe(words.non_finite(record.non_finite))}")
         causes = record.non_finite.causes[: text.SHOWN]
-        parts += [f"\u2022 likely cause: {_safe(c, 160)}" for c in causes]
+        parts += [f"\u2022 likely cause: {safe(c, 160)}" for c in causes]
     signs = {"warning": '<b style="color:#d9730d">\u26a0</b>'}
     hidden = len(record.notes) - text.SHOWN
     parts += [f"{words.many(hidden, 'earlier note')}, see {words.see_again(record)}"] * (hidden > 0)
     for note in record.notes[-text.SHOWN :]:
-        parts.append(f"{signs.get(note.level, chr(0x2022))} {_safe(words.note(note))}")
-    return "".join(_line(p) for p in parts)
+        parts.append(f"{signs.get(note.level, chr(0x2022))} {safe(words.note(note))}")
+    return "".join(line(p) for p in parts)
 
 
 def _steering(record: RunRecord) -> str:
@@ -286,11 +234,11 @@ def _steering(record: RunRecord) -> str:
     told += [words.intervention(i) for i in record.interventions[-text.SHOWN :]]
     told += [words.resumed(epoch) for epoch in record.resumed_after[-3:]]
     mark = '<b style="color:#b05cc8">|</b>'
-    return "".join(_line(f"{mark} {_safe(sentence)}") for sentence in told)
+    return "".join(line(f"{mark} {safe(sentence)}") for sentence in told)
 
 
 def _footer(record: RunRecord) -> str:
-    again = f"see it again: {_safe(words.see_again(record))}"
+    again = f"see it again: {safe(words.see_again(record))}"
     ghost = record.ghost.begin.run if record.ghost else ""
-    before = f" \u00b7 dotted: the previous run, {_safe(ghost, 60)}" if ghost else ""
+    before = f" \u00b7 dotted: the previous run, {safe(ghost, 60)}" if ghost else ""
     return f'<div style="opacity:.75">{again}{before}</div>'

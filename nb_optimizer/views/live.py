@@ -21,8 +21,8 @@ from nb_optimizer.views import frontend, html, text
 from nb_optimizer.views.result import Run
 
 _REFRESH = 1.0  # seconds between two live HTML pictures
-_PATIENCE = 6.0  # seconds that a front end has to draw the panel
-_PUMPS = 20  # and times that its messages were looked for meanwhile
+PATIENCE = 6.0  # seconds that a front end has to draw the panel
+PUMPS = 20  # and times that its messages were looked for meanwhile
 
 
 def view_for(live: str) -> ViewFactory:
@@ -100,7 +100,7 @@ class NotebookView:
         self._pumps += 1
         waited = self._clock() - self._shown_at
         can_hear = self._panel.buttons_work
-        if can_hear and not self._panel.ready and waited > _PATIENCE and self._pumps > _PUMPS:
+        if can_hear and not self._panel.ready and waited > PATIENCE and self._pumps > PUMPS:
             self._panel.close(self._record)
             self._panel = None
 

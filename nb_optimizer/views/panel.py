@@ -31,7 +31,7 @@ MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
 SCRIPTS = ("panel_chart.js", "panel.js")  # one script for the page: it cannot import a neighbour
 _HERE = Path(__file__).parent
-_TOLD = (ev.Intervention, ev.NonFinite, ev.Note, ev.Accelerated)
+_TOLD = (ev.Intervention, ev.NonFinite, ev.Note, ev.Accelerated, ev.Distributed, ev.Scaling)
 _AT_ONCE = (ev.RunBegin, ev.Resumed, ev.RunEnd, *_TOLD)
 _ANSWERS = {
     "stop": "Stopping after this batch.",

@@ -14,6 +14,7 @@ from itertools import pairwise
 from operator import itemgetter
 
 from nb_optimizer.views import words
+from nb_optimizer.views.svg_styles import STYLES
 
 Point = tuple[float, float]
 
@@ -22,29 +23,6 @@ _TEXT = "#777"
 _MARK = "#b05cc8"
 _LIMIT = 1e150  # keeps every difference of two values finite
 _HEIGHT, _TOP, _BOTTOM, _RIGHT = 200, 28, 22, 10
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a curve looks; ``sample`` stands for it in the legend."""
-
-    colour: str
-    dash: str = ""
-    width: float = 2
-    sample: str = "\u2014"
-
-
-STYLES = {
-    "training": Style("#3b82f6"),
-    "validation": Style("#d9730d", "6 4", sample="- -"),
-    "previous": Style("#8a8a8a", "1 4", 1.5, "\u00b7\u00b7\u00b7"),
-    "run1": Style("#3b82f6"),
-    "run2": Style("#d9730d", "6 4", sample="- -"),
-    "run3": Style("#0d9488", "2 4", sample="\u00b7\u00b7\u00b7"),
-    "run4": Style("#b05cc8", "10 4", sample="\u2013 \u2013"),
-    "run5": Style("#e0457b", "8 4 2 4", sample="-\u00b7-"),
-    "run6": Style("#85850f", "8 3 2 3 2 3", sample="-\u00b7\u00b7"),
-}
 
 
 @dataclass(frozen=True)
@@ -231,6 +209,7 @@ def _header(title: str, curves: list[Curve], width: int) -> str:
         f'<tspan fill="{STYLES[c.style].colour}" dx="8">{STYLES[c.style].sample} '
         f"{_text(c.label, 16)}</tspan>"
         for c in sorted(curves, key=lambda c: c.style == "previous")
+        if c.label
     )
     legend = f'<text x="{width - _RIGHT}" y="14" text-anchor="end">{keys}</text>'
     name = _text(title, room)
@@ -239,8 +218,8 @@ def _header(title: str, curves: list[Curve], width: int) -> str:
 
 
 def _nothing(width: int) -> str:
-    place = f'<text x="{width // 2}" y="{_HEIGHT // 2}" text-anchor="middle">'
-    return f"{place}no finite values to draw</text>"
+    at = f'x="{width // 2}" y="{_HEIGHT // 2}" text-anchor="middle"'
+    return f"<text {at}>no finite values to draw</text>"
 
 
 def _grid(x: _Axis, labels: list[tuple[int, str]], x_label: str) -> str:
@@ -273,11 +252,13 @@ def _draw(curve: Curve, x: _Axis, y: _Axis, points: int) -> str:
     segments = _segments(thin(curve.points, limit), x, y)
     path = "".join(_path(s) for s in segments if len(s) > 1)
     dots = "".join(f"M{s[0][0]} {s[0][1]}h0" for s in segments if len(s) == 1)
-    colour = f'fill="none" stroke="{style.colour}"'
+    faint = f' stroke-opacity="{style.opacity}"' if style.opacity < 1 else ""
+    colour = f'fill="none" stroke="{style.colour}"{faint}'
     dash = f' stroke-dasharray="{style.dash}"' if style.dash else ""
     line = f'<path d="{path}" {colour} stroke-width="{style.width:g}"{dash}/>' if path else ""
-    dot = f'<path d="{dots}" {colour} stroke-width="6" stroke-linecap="round"/>' if dots else ""
-    return line + dot
+    return line + (
+        f'<path d="{dots}" {colour} stroke-width="6" stroke-linecap="round"/>' if dots else ""
+    )
 
 
 def _segments(points: list[Point], x: _Axis, y: _Axis) -> list[list[tuple[int, int]]]:

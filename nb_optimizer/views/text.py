@@ -63,6 +63,8 @@ _LINES: dict[type[ev.Event], Callable[[Any, RunRecord], str]] = {
     ev.Intervention: lambda event, _: words.intervention(event),
     ev.Note: lambda event, _: words.note(event),
     ev.Accelerated: lambda event, _: words.one_line(event.text),
+    ev.Distributed: lambda event, _: words.one_line(event.text),
+    ev.Scaling: lambda event, _: words.one_line(event.text),
     ev.NonFinite: lambda event, _: _non_finite(event),
     ev.RunEnd: lambda _, record: words.status(record),
 }
@@ -125,7 +127,7 @@ def _epochs_table(record: RunRecord) -> str:
     head = ["epoch", *(words.one_line(n, 24) for n in shown), "lr", "time", ""]
     rows = [_epoch_row(e, shown, record) for e in chosen(record)]
     more = f"\n({len(names) - _COLUMNS} more metrics in run.history)"
-    return _columns([head, *rows]) + (more if len(names) > _COLUMNS else "")
+    return columns([head, *rows]) + (more if len(names) > _COLUMNS else "")
 
 
 def _epoch_row(epoch: ev.EpochEnd, names: list[str], record: RunRecord) -> list[str]:
@@ -135,7 +137,8 @@ def _epoch_row(epoch: ev.EpochEnd, names: list[str], record: RunRecord) -> list[
     return [str(epoch.epoch), *values, rate, words.duration(epoch.seconds), best]
 
 
-def _columns(rows: list[list[str]], left: Sequence[int] = ()) -> str:
+def columns(rows: list[list[str]], left: Sequence[int] = ()) -> str:
+    """Return rows of cells as aligned lines; the columns in ``left`` start at the left."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
 
     def cell(i: int, text: str) -> str:
@@ -157,11 +160,18 @@ def run_row(run: str, record: RunRecord) -> list[str]:
         words.one_line(run, 40),
         words.one_line(record.begin.name, 30),
         words.status_word(record),
-        f"{len(record.epochs)}/{record.planned_epochs}",
-        words.best(record) or "-",
+        "-" if record.measured else f"{len(record.epochs)}/{record.planned_epochs}",
+        words.best(record) or _recommended(record) or "-",
         f"{started:%Y-%m-%d %H:%M}" if started else "-",
         words.duration(record.seconds),
     ]
+
+
+def _recommended(record: RunRecord) -> str:
+    """Return the name of the model that a compression recommends, or nothing."""
+    best = record.picks.get("best")
+    rows = [e.row for e in record.measured if e.row.get("number") == best]
+    return words.one_line(rows[-1].get("name", ""), 40) if rows else ""
 
 
 def table(rows: Iterable[tuple[str, RunRecord]]) -> str:
@@ -169,7 +179,7 @@ def table(rows: Iterable[tuple[str, RunRecord]]) -> str:
     body = [run_row(run, record) for run, record in rows]
     if not body:
         return "no runs yet"
-    return _columns([list(RUN_COLUMNS), *body], left=(0, 1, 2, 4, 5))
+    return columns([list(RUN_COLUMNS), *body], left=(0, 1, 2, 4, 5))
 
 
 # ---- live

@@ -7,6 +7,7 @@ from typing import Any
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core.record import RUNNING, RunRecord
+from nb_optimizer.core.tuning.record import SEARCH
 
 MINUTE, HOUR, DAY = 60, 3600, 86_400
 _TINY, _HUGE, _THOUSAND = 1e-4, 1e7, 1000
@@ -171,7 +172,15 @@ def model(record: RunRecord) -> str:
 def best(record: RunRecord) -> str:
     """Return the best epoch and its value, or an empty string."""
     top = record.best
-    return f"{one_line(top.metric, 40)} {number(top.value)} in epoch {top.epoch}" if top else ""
+    return (
+        f"{one_line(top.metric, 40)} {number(top.value)} in {_unit(record)} {top.epoch}"
+        if top
+        else ""
+    )
+
+
+def _unit(record: RunRecord) -> str:
+    return "trial" if record.begin.model == SEARCH else "epoch"  # a search in the list of runs
 
 
 def see_again(record: RunRecord) -> str:

@@ -37,7 +37,18 @@ SAMPLES: dict[type[ev.Event], tuple[ev.Event, str]] = {
         ev.Accelerated(3.0, "loop", 3.1, "3.1 times the speed"),
         "3.1 times the speed",
     ),
+    ev.Distributed: (
+        ev.Distributed(3.0, "MirroredStrategy", ["GPU:0", "GPU:1"], 2, 64, "on GPU:0 and GPU:1"),
+        "on GPU:0 and GPU:1",
+    ),
+    ev.Scaling: (
+        ev.Scaling(3.0, 900.0, 450.0, 0.9, "train-2", "90% of 500 on one device"),
+        "90% of 500 on one device",
+    ),
     ev.NonFinite: (ev.NonFinite(3.0, 2, 5, 9, math.inf, ["why"]), "batches 5 to 9"),
+    # A compression's own, told by views/compression.py; the views of training pass over them.
+    ev.Measured: (ev.Measured(3.0, {"number": 0, "name": "float32"}), "train-3"),
+    ev.Picked: (ev.Picked(3.0, {"best": 0}), "train-3"),
     ev.RunEnd: (ev.RunEnd(3.0, "failed", "out of memory"), "out of memory"),
 }
 

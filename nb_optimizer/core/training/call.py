@@ -24,18 +24,24 @@ class FitCall:
         given = set(bound.arguments)
         bound.apply_defaults()
         self.values: dict[str, Any] = dict(bound.arguments)
+        self.share: Any = None  # what a strategy changes about this call
+        self.batch_growth = 1.0  # how many times the cell's own batch this call's is
+        self.notes: list[str] = []  # what was changed in the arguments, to be told
+        self.known_batch: int | None = None  # rows per batch, where somebody has looked
         self.verbose_was_given = "verbose" in given
         # What the user left out is left out again: Keras warns of some values when they are given.
         names = list(self.values)
         self._implicit = {n: self.values[n] for n in names if n not in given}
         self._self_name = names[0]
 
-    def apply(self, plan: TrainPlan, *, quiet: bool) -> None:
-        """Write the plan's options into the arguments."""
+    def apply(self, plan: TrainPlan, *, quiet: bool, devices: int = 1) -> None:
+        """Write the plan's options into the arguments; ``devices`` train together."""
         if plan.epochs is not None:
             self.values["epochs"] = self.values["initial_epoch"] + plan.epochs
         if plan.batch_size is not None:
-            self._set_batch_size(int(plan.batch_size))
+            before = self.batch_size
+            self._set_batch_size(plan.rows_per_batch(devices))
+            self._weigh(before, plan)
         if quiet and not self.verbose_was_given:
             self.values["verbose"] = 0
 
@@ -99,6 +105,19 @@ class FitCall:
             if values[name] is default:
                 values.pop(name)
         return self.original(self.model, **values)
+
+    def _weigh(self, before: int | None, plan: TrainPlan) -> None:
+        """Note how much larger the batch has become; offer to scale the learning rate."""
+        now = self.batch_size
+        if not before or not now or now == before:
+            return
+        self.batch_growth = now / before
+        if not plan.scale_lr and plan.lr is None and now > before:
+            self.notes.append(
+                f"the batch of {now} is {self.batch_growth:g} times the cell's {before}; the "
+                f"learning rate is unchanged. --scale-lr multiplies it by {self.batch_growth:g} "
+                "after a warm-up"
+            )
 
     def _set_batch_size(self, size: int) -> None:
         if not self.takes_arrays:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store
+from nb_optimizer.core.devices.mailbox import Mailbox
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.training import diagnosis, state
@@ -49,7 +50,6 @@ class Fit:
         self.started = False
         self._weights_are_broken = False
         self._start = time.perf_counter()
-        self._stop_look = 0.0
         self._faults: list[OSError] = []
         self.resume = Resume(self)
         self.acceleration = Acceleration(self)
@@ -66,6 +66,7 @@ class Fit:
             fault=self._disk_fault,
         )
         self.keeper.best = self.resume.best
+        self.mailbox = Mailbox(self.path)
         self._journal = Journal(self.path / FILE, self._disk_fault)
         self._view = training.view(self.record, self.control)
         self.watch = Watch(self)
@@ -111,6 +112,7 @@ class Fit:
         """The model is built: put the plan on it, restore a resumed state, open the record."""
         self.options.put_on()
         self._open(steps)
+        self.call.share.begin(self)
         if not self.resume.path:
             self.options.tell()
         self.resume.restore(self.subject)
@@ -131,6 +133,7 @@ class Fit:
         if event.partial:
             return
         is_best = self.record.best is not before
+        self.call.share.agree(self)
         if event.epoch >= self.record.planned_epochs:
             self.attend()  # a wish for more epochs may have come in at the last moment
         self.steering.apply()
@@ -149,10 +152,9 @@ class Fit:
         for error in self._faults:
             self._tell_fault(error)
         self._faults = []
-        if time.perf_counter() >= self._stop_look:
-            self._stop_look = time.perf_counter() + 1.0
-            if (self.path / store.STOP_FILE).exists():
-                self.control.request_stop("request")
+        if self.call.share.in_lockstep:
+            return
+        self.mailbox.look(self.control)
         self.steering.apply()
 
     def is_partial(self, steps_done: int) -> bool:
@@ -245,6 +247,7 @@ class Fit:
         self.options.take_off()
         if self.started:
             self.steering.apply()  # a stop in the very last batch is told, too
+            self.call.share.end(self)
             self.keeper.close()
             status, reason = outcome(self, error)
             seconds = time.perf_counter() - self._start + self.resume.seconds
@@ -252,7 +255,7 @@ class Fit:
             self.training.guard(lambda: self._view.close(self.record))
         self._journal.close()
         store.open_here.discard(self.path.resolve())
-        (self.path / store.STOP_FILE).unlink(missing_ok=True)
+        self.mailbox.empty()
         if not self.started:
             self.training.guard(lambda: self._view.close(self.record))
             self.training.forget(self)

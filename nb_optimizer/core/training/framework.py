@@ -167,7 +167,7 @@ class Framework:
                 )
             if not trackers:
                 return None
-            return _number(trackers[0].total), _number(trackers[0].count)
+            return to_number(trackers[0].total), to_number(trackers[0].count)
 
         return read
 
@@ -206,9 +206,13 @@ def wanted(source: str) -> list[Framework]:
     return [Framework(importlib.import_module(n)) for n in names]
 
 
-def _number(variable: Any) -> float:
-    # Half the price of .numpy() where the variable offers it.
-    return float(variable) if hasattr(variable, "__float__") else float(variable.numpy())
+def to_number(variable: Any) -> float:
+    """Return the value of a scalar variable."""
+    # Half the price of .numpy() where the variable offers it; under a strategy it only seems to.
+    try:
+        return float(variable)
+    except TypeError:
+        return float(variable.numpy())
 
 
 def to_array(variable: Any) -> np.ndarray[Any, Any]:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from nb_optimizer.core.background import Background
 from nb_optimizer.core.training import state
+from nb_optimizer.core.training.state_files import BEST, LATEST
 
-BEST, LATEST = "best.npz", "checkpoint.npz"
 _SHARE = 300  # writing and copying may take one part in this many of the time
 
 

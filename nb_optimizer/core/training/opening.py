@@ -35,7 +35,7 @@ def opening(fit: Fit, steps: int | None) -> RunBegin:
         batch_size=call.batch_size,
         validates=call.validates,
         monitor=monitor,
-        direction=metric.direction(monitor),
+        direction=fit.training.direction or metric.direction(monitor),
         schedule=fit.rate.schedule_name,
         options=fit.plan.changed(),
         host=host,

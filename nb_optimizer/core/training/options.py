@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nb_optimizer.core.devices import warmup
 from nb_optimizer.core.errors import UserError, listing, nearest
 from nb_optimizer.core.training import metric, regularize, state
 from nb_optimizer.core.training.rate import plateau
@@ -45,12 +46,29 @@ class Options:
                 mode=metric.direction(monitor),
             )
             self._added_callbacks.append(stopping)
+        if plan.scale_lr:
+            self._scale_rate()
         if plan.reduce_lr is not None:
             lowering = plateau(framework, self._fit.rate, monitor, plan.reduce_lr, plan.min_delta)
             self._added_callbacks.append(lowering)
         own_step = framework.has_own(self._fit.model, "train_step")
         self._hooks = framework.hooks(watcher, self._fit.call.epochs, wants_logs=own_step)
         return [*self._added_callbacks, self._hooks]
+
+    def _scale_rate(self) -> None:
+        fit, growth = self._fit, self._fit.call.batch_growth
+        base = self._plan.lr or fit.rate.get()
+        if growth == 1.0 or base is None:
+            fit.call.notes.append("--scale-lr changes nothing: the batch is the cell's own")
+            return
+        epochs = warmup.length(fit.call.epochs)
+        span = f"{epochs} epoch{'s' * (epochs > 1)}"
+        raising = warmup.warm_up(fit.framework, fit.rate, base, growth, epochs)
+        self._added_callbacks.append(raising)
+        fit.call.notes.append(
+            f"the learning rate goes from {base:g} to {base * growth:g} within {span}, "
+            f"as the batch is {growth:g} times the cell's"
+        )
 
     @property
     def stateful_callbacks(self) -> list[Any]:
@@ -82,7 +100,7 @@ class Options:
 
     def tell(self) -> None:
         """Say what was added to which layers."""
-        for text in self.regularization.notes:
+        for text in [*self._fit.call.notes, *self.regularization.notes]:
             self._fit.note(text)
 
     def take_off(self) -> None:

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from nb_optimizer.core.record import better
-from nb_optimizer.core.training.framework import Framework
+from nb_optimizer.core.training.framework import Framework, to_number
 from nb_optimizer.core.training.metric import direction
 
 _FACTOR = 0.1  # as Keras' ReduceLROnPlateau
@@ -41,11 +41,11 @@ class Rate:
     def get(self) -> float | None:
         """Return the rate in force, or ``None`` for an optimizer without one."""
         if self._schedule is not None:
-            return float(self._schedule(self._optimizer.iterations)) * self.factor
+            return to_number(self._schedule(self._optimizer.iterations)) * self.factor
         rate = getattr(self._optimizer, "learning_rate", None)
         try:
-            return None if rate is None else float(rate)
-        except TypeError:
+            return None if rate is None else to_number(rate)
+        except (TypeError, AttributeError):
             return None
 
     def set(self, value: float) -> None:
@@ -53,7 +53,7 @@ class Rate:
         if self._schedule is None:
             self._optimizer.learning_rate = value
             return
-        now = float(self._schedule(self._optimizer.iterations))
+        now = to_number(self._schedule(self._optimizer.iterations))
         self.scale(value / now if now else self.factor)
 
     def scale(self, factor: float) -> None:

@@ -12,8 +12,8 @@ from nb_optimizer.core import store
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.core.training import state
-from nb_optimizer.core.training.keeper import BEST, LATEST
 from nb_optimizer.core.training.keras_input import InputReplay
+from nb_optimizer.core.training.state_files import BEST, LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,7 +59,8 @@ class Resume:
         if record.planned_epochs > record.begin.epochs:  # epochs were added by hand
             values["epochs"] = max(self._fit.call.epochs, record.planned_epochs)
         enough = self._fit.call.epochs <= record.planned_epochs
-        self.finished = record.status in _FINISHED and enough and self._from is not None
+        over = (record.status in _FINISHED and enough) or self._fit.training.replay
+        self.finished = over and self._from is not None
         values["initial_epoch"] = max(self._fit.call.initial_epoch, done)
         if self.finished:
             values["epochs"] = values["initial_epoch"] = done
@@ -100,7 +101,8 @@ class Resume:
         unmatched = state.put_rest(self._from, self._fit.options.stateful_callbacks)
         for name in unmatched:
             self._fit.note(f"the state of {name} was not saved, so it starts afresh", "warning")
-        if self.finished and self.record and self.record.restored_epoch and self.best:
+        wanted = self.record and (self.record.restored_epoch or self._fit.training.replay)
+        if self.finished and wanted and self.best:
             state.put_weights(subject, self.best)
 
     def put_history(self, model: Any) -> None:

@@ -12,6 +12,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from nb_optimizer.core.devices import strategy as devices
+from nb_optimizer.core.devices.share import Share
+from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.plan import TrainPlan
 from nb_optimizer.core.run import RunResult
 from nb_optimizer.core.store import Store
@@ -58,7 +61,9 @@ class Training:
         quiet: bool = True,
         run: RunResult | None = None,
         checkpoint_seconds: float = CHECKPOINT_SECONDS,
+        replay: bool = False,
     ) -> None:
+        self.replay = replay  # with --resume: train nothing more, only bring the best back
         self.plan = plan
         self.source = source or Source()
         self.store = store or Store()
@@ -66,18 +71,27 @@ class Training:
         self.checkpoint_seconds = checkpoint_seconds
         self.run = run or RunResult()
         self.problems: list[str] = []
+        self.direction = ""  # of the monitored metric, where its name does not tell it
+        self.on_fit_end: Callable[[], object] = lambda: None  # may raise to leave the block
         self._quiet = quiet
         self.passes = Passes(plan)
         self._current: Fit | None = None
         self._count = 0
         self._thread = threading.get_ident()
+        self.strategy: Any = None  # of tf.distribute, while the block runs on several devices
         self._undo = contextlib.ExitStack()
 
     def __enter__(self) -> RunResult:
+        if self.plan.detach:
+            message = "--detach trains a cell: use %%train, which sends it to another process."
+            raise UserError(message)
         self.store.check_writable()
         used = frameworks.wanted(self.source.text)
         with contextlib.ExitStack() as stack:
             stack.enter_context(precision_scope(self.plan.precision))
+            self.strategy = stack.enter_context(
+                devices.machines_scope() if self.plan.machines else devices.scope(self.plan.devices)
+            )
             for framework in used:
                 if self.plan.seed is not None:
                     framework.seed(int(self.plan.seed))
@@ -89,6 +103,11 @@ class Training:
 
     def __exit__(self, *exc_info: object) -> None:
         self._undo.close()
+
+    @property
+    def current(self) -> Fit | None:
+        """The ``fit`` that runs now."""
+        return self._current
 
     def guard(self, call: Callable[[], object]) -> None:
         """Call something of a view; its failure is told once and never reaches training."""
@@ -132,16 +151,21 @@ class Training:
             return original(model, *args, **kwargs)
         check_precision(model, self.plan.precision)
         call = FitCall(original, model, args, kwargs)
-        call.apply(self.plan, quiet=self._quiet)
+        share = call.share = Share(self.strategy, frameworks.of(model), call)
+        call.apply(self.plan, quiet=self._quiet, devices=share.replicas)
+        share.prepare()
         self._count += 1
         fit = Fit(self, frameworks.of(model), call, self._key())
         self._current = fit
         try:
-            return fit.run()
+            history = fit.run()
         finally:
             self._current = None
+            share.give_back()
             if fit.started:
                 self.run.add(fit.path, fit.record, model, fit.keeper.best)
+        self.on_fit_end()
+        return history
 
     def _evaluate(self, original: Callable[..., Any], model: Any, args: Any, kwargs: Any) -> Any:
         __tracebackhide__ = True

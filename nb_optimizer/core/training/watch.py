@@ -28,7 +28,9 @@ class Watch:
 
     def __init__(self, fit: Fit) -> None:
         self._fit = fit
-        self._loss = BatchLoss(fit.framework.loss_totals(fit.model))
+        lockstep = fit.call.share.in_lockstep  # reading a metric takes all workers
+        read = (lambda: None) if lockstep else fit.framework.loss_totals(fit.model)
+        self._loss = BatchLoss(read)
         self._speed = Speed()
         self._memory = Memory()
         self.epoch = 0  # from 1, as people count

@@ -1,0 +1,221 @@
+"""The place where candidates become files and files become rows."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nb_optimizer.core.compression import export, workers
+from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
+from nb_optimizer.core.compression.scoring import Metric, agreement, choose, compare
+from nb_optimizer.core.compression.workers import WorkerError
+from nb_optimizer.core.errors import UserError
+
+Array = np.ndarray[Any, Any]
+CALIBRATION_ROWS = 256
+_THREADS = 1
+_SECONDS = 0.6  # of timing for each file
+
+
+class Bench:
+    """Makes LiteRT files in ``folder`` and measures them on the held-out rows.
+
+    Scratch files (the rows as arrays) live in ``folder/work`` until :meth:`close`.
+    """
+
+    def __init__(self, folder: Path, held_out: Data, calibration: Data) -> None:
+        self.folder, self.held_out, self.calibration = folder, held_out, calibration
+        self._work = folder / "work"
+        self._work.mkdir(mode=0o700, exist_ok=True)
+        self._inputs = self._save("held", held_out)
+        self._samples = self._save("calibration", calibration)
+        self._float_out: Array | None = None
+        self._whole: tuple[Data, dict[str, str], Array] | None = None
+        self.float_file: Path | None = None
+        self.metric: Metric | None = None
+
+    def close(self) -> None:
+        """Remove the scratch files."""
+        shutil.rmtree(self._work, ignore_errors=True)
+
+    # ---- rows
+
+    def baseline(self, model: Any, metric: str, compiled: list[str]) -> Row:
+        """Export and measure the float model: what everything is compared with.
+
+        Raises:
+            UserError: the model cannot be exported, its file does not run, or no metric fits.
+        """
+        start = time.perf_counter()
+        path = self.folder / "0-float32.tflite"
+        export.export_float(model, self.calibration, path)
+        try:
+            answer, out = self._measure(path, None)
+        except WorkerError as error:
+            message = f"The exported float model does not run: {error}."
+            raise UserError(message) from error
+        labels = self._labels()
+        self.metric = choose(metric, labels, out, compiled)
+        self._float_out, self.float_file = out, path
+        answer["reference_ms"] = answer["latency_ms"]
+        return self._row(0, Recipe(), path, answer, out, start)
+
+    def measured(self, number: int, recipe: Recipe, make: Callable[[Path], str]) -> Row:
+        """Return the row of a file that ``make`` writes; a failure becomes a row with its reason.
+
+        ``make`` takes the path and returns the engine that made the file.
+        """
+        start = time.perf_counter()
+        path = self.folder / f"{number}-{_slug(recipe.name)}.tflite"
+        try:
+            engine = make(path)
+            answer, out = self._measure(path, self.float_file)
+            return self._row(number, recipe, path, answer, out, start, engine)
+        except (WorkerError, UserError) as error:
+            reason = str(error)
+        except OSError as error:
+            reason = f"cannot be written to {self.folder} ({error.strerror})"
+        kept = path.name if path.is_file() else ""
+        return Row(
+            number, recipe.to_dict(), recipe.name, file=kept, status=FAILED, reason=reason,
+            seconds=time.perf_counter() - start,
+        )  # fmt: skip
+
+    # ---- files
+
+    def quantize(self, source: Path, target: Path, recipe: Recipe, model: Any) -> str:
+        """Write ``source`` in the recipe's number format to ``target``; return who did it."""
+        request = {
+            "task": "quantize", "source": str(source), "target": str(target),
+            "format": recipe.quantize, "calibration": self._samples, "mixed": recipe.formats,
+            "trained": recipe.qat,
+        }  # fmt: skip
+        try:
+            workers.call(request, self._work)
+        except WorkerError as error:
+            if recipe.quantize == "int4" or model is None or recipe.formats:
+                message = f"the LiteRT quantizer failed: {error}"
+                raise WorkerError(message) from error
+            target.write_bytes(export.convert(model, self.calibration, recipe.quantize))
+            return "converter"
+        return "litert"
+
+    def probe(self, source: Path, recipe: Recipe) -> tuple[float, float]:
+        """Return the loss of a number format and the mean squared change of the outputs.
+
+        Nothing is kept of it.
+        """
+        assert self.metric is not None and self._float_out is not None  # noqa: S101, PT018
+        path = self._work / "probe.tflite"
+        self.quantize(source, path, recipe, None)
+        _, out = self._measure(path, None, seconds=0.0)
+        told = compare(self.metric, self._labels(), self._float_out, out)
+        return told.drop, float(np.mean((out - self._float_out) ** 2))
+
+    def narrow(self, rows: int, seed: int) -> None:
+        """Score on a random part of the held-out rows, until :meth:`widen`."""
+        assert self._float_out is not None  # noqa: S101 - the baseline comes first
+        order = np.random.default_rng(seed).permutation(len(self.held_out))
+        part = np.sort(order[:rows])
+        self._whole = (self.held_out, self._inputs, self._float_out)
+        self.held_out = self.held_out.take(part)
+        self._inputs, self._float_out = self._save("part", self.held_out), self._float_out[part]
+
+    def widen(self) -> None:
+        """Score on all held-out rows again."""
+        if self._whole is not None:
+            self.held_out, self._inputs, self._float_out = self._whole
+            self._whole = None
+
+    def again(self, row: Row) -> Row:
+        """Measure a row's file once more, on the rows that are scored now.
+
+        Raises:
+            WorkerError: it no longer runs.
+        """
+        path = self.folder / row.file
+        answer, out = self._measure(path, self.float_file)
+        made = self._row(
+            row.number, Recipe.from_dict(row.recipe), path, answer, out, time.perf_counter(),
+            row.engine,
+        )  # fmt: skip
+        return replace(made, weights=row.weights, seconds=row.seconds, confirmed=True)
+
+    def operations(self, path: Path) -> list[dict[str, Any]]:
+        """List the operations of a file that have a kernel."""
+        answer = workers.call({"task": "describe", "file": str(path)}, self._work)
+        return list(answer["operations"])
+
+    # ---- inside
+
+    def _measure(
+        self, path: Path, reference: Path | None, seconds: float = _SECONDS
+    ) -> tuple[dict[str, Any], Array]:
+        predictions = self._work / "predictions.npy"
+        request = {
+            "task": "measure", "file": str(path), "inputs": self._inputs, "threads": _THREADS,
+            "reference": str(reference) if reference else None, "seconds": seconds,
+            "predictions": str(predictions),
+        }  # fmt: skip
+        answer = workers.call(request, self._work)
+        if answer["foreign_operations"]:
+            kinds = ", ".join(answer["foreign_operations"])
+            message = f"needs operations that the bare runtime does not have: {kinds}"
+            raise WorkerError(message)
+        out = np.load(predictions, allow_pickle=False)
+        if not np.isfinite(out).all():
+            message = "its predictions hold NaN or infinite values"
+            raise WorkerError(message)
+        return answer, out
+
+    def _row(  # noqa: PLR0913, PLR0917 - everything that is known about one file
+        self, number: int, recipe: Recipe, path: Path, answer: dict[str, Any], out: Array,
+        start: float, engine: str = "litert",
+    ) -> Row:  # fmt: skip
+        assert self.metric is not None and self._float_out is not None  # noqa: S101, PT018
+        labels = self._labels()
+        told = compare(self.metric, labels, self._float_out, out)
+        known = {k: v for k, v in answer.items() if k != "foreign_operations"}
+        return Row.from_dict({
+            "number": number, "recipe": recipe.to_dict(), "name": recipe.name, "engine": engine,
+            "file": path.name, "score": self.metric.score(labels, out), "drop": told.drop,
+            "drop_low": told.low, "drop_high": told.high, "samples": len(labels),
+            "agreement": agreement(self._float_out, out), "host": host(), "status": MEASURED,
+            "seconds": time.perf_counter() - start, **known,
+        })  # fmt: skip
+
+    def _labels(self) -> Array:
+        assert self.held_out.labels is not None  # noqa: S101 - read() demands them
+        return self.held_out.labels
+
+    def _save(self, name: str, data: Data) -> dict[str, str]:
+        files = {}
+        for i, (key, array) in enumerate(data.inputs.items()):
+            path = self._work / f"{name}-{i}.npy"
+            np.save(path, array)
+            files[key] = str(path)
+        return files
+
+
+def host() -> str:
+    """Return the name of this host's processor."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        lines = []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
+
+
+def _slug(name: str) -> str:
+    clean = "".join(c if c.isalnum() or c == "." else "-" for c in name.lower())
+    return "-".join(part for part in clean.split("-") if part)

@@ -1,0 +1,208 @@
+"""Short training of a compressed model: the user's loss and optimizer, the float model's opinion.
+
+Half of each target is the label and half is what the float model says (Hinton et al. 2015,
+"Distilling the Knowledge in a Neural Network", without a temperature). Cross-entropy and squared
+error are linear enough in the target that mixing targets equals mixing losses.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from nb_optimizer.core.compression.data import Array, Data
+from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.plan import TrainPlan
+from nb_optimizer.core.store import Store
+from nb_optimizer.core.watching import ViewFactory, silent
+
+BATCH = 64
+_TEACHER = 0.5  # share of the target that the float model gives
+_FLOOR = 0.02  # of the first learning rate, at the end
+_DEFAULT = 1e-3  # where there is no Keras 3 optimizer to ask
+
+
+class TimeIsUpError(Exception):
+    """The search has no time left for this fine-tuning."""
+
+
+@dataclass
+class FineTuning:
+    """What every fine-tuning of a compression shares."""
+
+    teacher: Any
+    train: Data
+    store: Store
+    seed: int
+    view: ViewFactory = silent
+    quiet: bool = True  # inside a search: no panel and no run of its own
+    deadline: float | None = None  # time.monotonic(), for searches
+    stopped: bool = False
+    _targets: tuple[Any, Any] | None = None
+
+    def fit(
+        self, model: Any, epochs: int, callbacks: list[Any], name: str, rate: float = 1.0
+    ) -> None:
+        """Train ``model`` on the training data.
+
+        Args:
+            model: a Keras model with the outputs of the float model.
+            epochs: passes over the data.
+            callbacks: what keeps weights pruned, shared, ...
+            name: what the panel calls the run.
+            rate: share of the compiled learning rate to begin with.
+
+        Raises:
+            TimeIsUpError: the deadline passed; the weights are of no use.
+        """
+        loss, targets = self.loss_and_targets()
+        steps = epochs * -(-len(self.train) // BATCH)
+        model.compile(self._optimizer(steps, rate), loss, metrics=self._metrics(targets))
+        watch = [*callbacks, *([_Deadline.of(self.deadline)] if self.deadline else [])]
+        with _seeded(self.seed), self._shown(name):
+            model.fit(
+                self.train.for_keras(), targets, batch_size=BATCH, epochs=epochs, callbacks=watch,
+                verbose=0,
+            )  # fmt: skip
+        if self.deadline and time.monotonic() > self.deadline:
+            raise TimeIsUpError
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """How many batches an epoch has."""
+        return -(-len(self.train) // BATCH)
+
+    @contextlib.contextmanager
+    def _shown(self, name: str) -> Iterator[None]:
+        if self.quiet:
+            yield
+            return
+        from nb_optimizer.core.training.session import Training  # noqa: PLC0415 - loads Keras
+
+        plan = TrainPlan(name=name[:80], restore_best=False, checkpoint=False, accelerate="off")
+        with Training(plan, store=self.store, view=self.view) as run:
+            yield
+        self.stopped = self.stopped or run.status == "stopped"
+
+    def _optimizer(self, steps: int, share: float) -> Any:
+        import keras  # noqa: PLC0415 - loads on first use
+
+        own = getattr(self.teacher, "optimizer", None)
+        rate = share * self.rate
+        slower = keras.optimizers.schedules.CosineDecay(rate, max(1, steps), alpha=_FLOOR)
+        if not isinstance(own, keras.optimizers.Optimizer):
+            return keras.optimizers.Adam(slower)
+        config = {**own.get_config(), "learning_rate": slower}
+        return type(own).from_config({k: v for k, v in config.items() if k != "name"})
+
+    def _metrics(self, targets: Any) -> list[str]:
+        single = isinstance(targets, np.ndarray)
+        classes = single and targets.ndim > 1 and targets.shape[-1] > 1
+        return ["categorical_accuracy"] if classes and _are_shares(targets) else []
+
+    @property
+    def rate(self) -> float:
+        """The learning rate that the float model was compiled with."""
+        return _rate(getattr(self.teacher, "optimizer", None))
+
+    def loss_and_targets(self) -> tuple[Any, Any]:
+        """Return the loss and the targets, with the float model's opinion where possible."""
+        if self._targets is None:
+            self._targets = self._mixed()
+        return self._targets
+
+    def _mixed(self) -> tuple[Any, Any]:
+        """Return loss and targets with the float model's opinion, where that is possible."""
+        loss, labels = getattr(self.teacher, "loss", None), self.train.targets
+        if loss is None:
+            message = "The model is not compiled: fine-tuning needs its loss. Call model.compile."
+            raise UserError(message)
+        kind = _kind(loss)
+        if not isinstance(labels, np.ndarray) or kind == "other":
+            return loss, labels
+        said = np.asarray(self.teacher.predict(self.train.for_keras(), batch_size=256, verbose=0))
+        if kind == "squared" and said.size == labels.size:
+            return loss, _TEACHER * said + (1 - _TEACHER) * labels.reshape(said.shape)
+        if kind not in ("sparse", "categorical") or said.ndim != 2:  # noqa: PLR2004 - rows of classes
+            return loss, labels
+        return _soft(loss, kind, labels, said)
+
+
+@contextlib.contextmanager
+def _seeded(seed: int) -> Iterator[None]:
+    """Seed what training draws from, and give the user's own random streams back."""
+    import keras  # noqa: PLC0415 - loads on first use
+
+    streams = random.getstate(), np.random.get_state()  # noqa: NPY002 - the user's own
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(streams[0])
+        np.random.set_state(streams[1])  # noqa: NPY002
+
+
+class _Deadline:
+    @staticmethod
+    def of(deadline: float) -> Any:
+        """Return a callback that ends training when the time is up."""
+        import keras  # noqa: PLC0415 - loads on first use
+
+        class Ending(keras.callbacks.Callback):  # type: ignore[misc]
+            def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+                if time.monotonic() > deadline:
+                    self.model.stop_training = True
+
+        return Ending()
+
+
+def _soft(loss: Any, kind: str, labels: Array, said: Array) -> tuple[Any, Any]:
+    import keras  # noqa: PLC0415 - loads on first use
+
+    logits = bool(getattr(loss, "from_logits", False))
+    shares = _softmax(said) if logits else said
+    one_hot = np.eye(said.shape[1], dtype="float32")[labels.astype(int).ravel()]
+    hard = one_hot if kind == "sparse" else labels.astype("float32")
+    targets = (_TEACHER * shares + (1 - _TEACHER) * hard).astype("float32")
+    return keras.losses.CategoricalCrossentropy(from_logits=logits), targets
+
+
+def _kind(loss: Any) -> str:
+    """Return ``sparse``, ``categorical``, ``squared`` or ``other`` for a compiled loss."""
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    plain = name.replace("_", "").lower()
+    if getattr(loss, "label_smoothing", 0):
+        return "other"
+    return {
+        "sparsecategoricalcrossentropy": "sparse",
+        "categoricalcrossentropy": "categorical",
+        "mse": "squared",
+        "meansquarederror": "squared",
+    }.get(plain, "other")
+
+
+def _rate(optimizer: Any) -> float:
+    """Return the rate that training began with: a schedule may have run out since."""
+    import keras  # noqa: PLC0415 - loads on first use
+
+    if not isinstance(optimizer, keras.optimizers.Optimizer):
+        return _DEFAULT
+    told = optimizer.get_config()["learning_rate"]
+    if isinstance(told, dict):
+        told = keras.optimizers.schedules.deserialize(told)(0)
+    return float(told) or _DEFAULT
+
+
+def _softmax(values: Array) -> Array:
+    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+def _are_shares(targets: Array) -> bool:
+    return bool(np.allclose(targets[:100].sum(axis=-1), 1, atol=1e-3))

@@ -1,0 +1,63 @@
+"""Which rows may be recommended, and which are."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.row import FAILED, MEASURED, REJECTED, Row
+
+_TIE = 0.03  # files within 3 % of each other are equal; the faster one wins
+
+
+def judged(row: Row, plan: CompressPlan, *, limits_loss: bool) -> Row:
+    """Return the row as rejected, with the reason, where it may not be recommended."""
+    reason = "" if row.status == FAILED else _fault(row, plan, limits_loss=limits_loss)
+    return replace(row, status=REJECTED, reason=reason) if reason else row
+
+
+def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
+    """Return the picks: ``best`` and, as far as they differ, quality, balanced and compact.
+
+    ``best`` is the smallest (or fastest) of the rows within the allowed loss; with a largest
+    size, the most accurate of the files that fit.
+    """
+    made = [r for r in rows if r.status == MEASURED and r.number]
+    if not made:
+        return {}
+    compact = _smallest(made, plan.target)
+    quality = min(made, key=lambda r: (round(r.drop, 4), r.cost(plan.target)))
+    best = quality if plan.max_size and not plan.budget else compact
+    balanced = min(made, key=lambda r: _distance(r, made, plan))
+    return {
+        "best": best.number,
+        "quality": quality.number,
+        "balanced": balanced.number,
+        "compact": compact.number,
+    }
+
+
+def _smallest(made: list[Row], target: str) -> Row:
+    least = min(r.cost(target) for r in made)
+    equal = [r for r in made if r.cost(target) <= least * (1 + _TIE)]
+    return min(equal, key=lambda r: (r.latency_ms, r.drop))
+
+
+def _distance(row: Row, made: list[Row], plan: CompressPlan) -> float:
+    """How far a row is from the smallest size and no loss at once, both on a scale of 1."""
+    costs = [r.cost(plan.target) for r in made]
+    width = (max(costs) - min(costs)) or 1.0
+    size = (row.cost(plan.target) - min(costs)) / width
+    loss = max(0.0, row.drop) / plan.allowed_loss
+    return float((size**2 + loss**2) ** 0.5)
+
+
+def _fault(row: Row, plan: CompressPlan, *, limits_loss: bool) -> str:
+    faults = []
+    if limits_loss and row.drop > plan.allowed_loss:
+        faults.append(f"loses {row.drop:.2%}, allowed {plan.allowed_loss:.2%}")
+    if plan.max_bytes is not None and row.bytes > plan.max_bytes:
+        faults.append(f"{row.bytes:,} bytes, allowed {plan.max_bytes:,.0f}")
+    if plan.target == "latency" and row.latency_ms > row.reference_ms:
+        faults.append(f"slower than float: {row.latency_ms:.3g} ms against {row.reference_ms:.3g}")
+    return "; ".join(faults)

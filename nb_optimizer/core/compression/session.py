@@ -1,0 +1,277 @@
+"""One compression from its arguments to its closed record."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nb_optimizer.core import events as ev
+from nb_optimizer.core import store as stores
+from nb_optimizer.core.compression import data as data_module
+from nb_optimizer.core.compression import picks
+from nb_optimizer.core.compression.bench import CALIBRATION_ROWS, Bench
+from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.plan import CompressPlan, Recipe
+from nb_optimizer.core.compression.result import CompressionResult
+from nb_optimizer.core.compression.row import FAILED, Row
+from nb_optimizer.core.compression.scoring import ALIASES, resolution
+from nb_optimizer.core.compression.trained import Trained
+from nb_optimizer.core.compression.workers import WorkerError
+from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.journal import FILE, Journal
+from nb_optimizer.core.record import RunRecord
+from nb_optimizer.core.store import Store, this_process
+from nb_optimizer.core.training import framework
+from nb_optimizer.core.watching import ViewFactory, silent
+
+Show = Callable[[CompressionResult], None]
+
+
+class Compressing:
+    """Makes and measures smaller versions of ``model``; the model itself is never changed.
+
+    Args:
+        plan: what was asked for.
+        model: a built Keras 3 or tf_keras model.
+        held_out: ``(x, y)`` or a data set, for scoring only.
+        train: the same, for calibration and fine-tuning, or ``None``.
+        recipe: a recipe to replay instead of the plan's own.
+        store: where the run is kept.
+        view: shows fine-tuning; ``show`` is called whenever a row was added.
+        kind: the class of the result.
+    """
+
+    def __init__(  # noqa: PLR0913 - what differs between a notebook, a script and a test
+        self,
+        plan: CompressPlan,
+        model: Any,
+        held_out: Any,
+        train: Any = None,
+        *,
+        recipe: dict[str, Any] | None = None,
+        store: Store | None = None,
+        view: ViewFactory = silent,
+        show: Show = lambda _: None,
+        kind: type[CompressionResult] = CompressionResult,
+    ) -> None:
+        self.plan, self.model, self.show = plan, model, show
+        self.recipes = plan.recipes() if recipe is None else [_recipe(recipe)]
+        _check_model(model)
+        if held_out is None:
+            message = "--data x,y is needed: held-out inputs and labels to score on."
+            raise UserError(message)
+        self.held_out = data_module.read(model, held_out, "--data")
+        self.train = None if train is None else data_module.read(model, train, "--train")
+        data_module.check_apart(self.held_out, self.train)
+        if not plan.searches and self.train is None:
+            _check_has_training([r for r in self.recipes if r.trains])
+        self.store = store or Store()
+        self.path = self.store.create("compress")
+        self.record = RunRecord()
+        self.result = kind(self.path, self.record)
+        self._faults: list[OSError] = []
+        self._journal = Journal(self.path / FILE, self._faults.append)
+        self._started = time.perf_counter()
+        self.trained = Trained(self, view)
+
+    # ---- the whole call
+
+    def run(self) -> CompressionResult:
+        """Make everything, keep what is there when time or patience ends, return the result."""
+        stores.open_here.add(self.path.resolve())
+        status, reason = "completed", ""
+        try:
+            self._begin()
+            with contextlib.closing(Bench(self.path, *self._split())) as self.bench:
+                self._make()
+        except KeyboardInterrupt:
+            status, reason = "stopped", "stopped by the interrupt button; what was made is kept"
+        except BaseException as error:  # recorded, and raised on
+            status, reason = "failed", f"{type(error).__name__}: {error}"
+            raise
+        finally:
+            self._end(status, reason)
+        return self.result
+
+    def seconds_left(self) -> float:
+        """How much of the search's time is left, in seconds."""
+        return self.plan.seconds - (time.perf_counter() - self._started)
+
+    # ---- telling
+
+    def emit(self, event: ev.Event) -> None:
+        """Fold an event into the record and append it to the journal."""
+        self.record.apply(event)
+        self._journal.append(event)
+
+    def note(self, text: str, level: str = "info") -> None:
+        """Tell the user something, once."""
+        if text not in [n.text for n in self.record.notes]:
+            self.emit(ev.Note(time.time(), text, level))
+
+    def tell(self, row: Row) -> Row:
+        """Record a row and show it."""
+        self.emit(ev.Measured(time.time(), row.to_dict()))
+        self.show(self.result)
+        return row
+
+    # ---- candidates
+
+    def candidate(self, recipe: Recipe) -> Row:
+        """Make one candidate and measure it."""
+        number = 1 + max((r.number for r in self.result.rows), default=0)
+        kept: dict[str, str] = {}
+
+        def make(path: Path) -> str:
+            model, source, kept["weights"] = self.trained.float_file(recipe)
+            if not recipe.quantize:
+                path.write_bytes(source.read_bytes())
+                return self.trained.engine(recipe)
+            finished = self.trained.finished_file(recipe)
+            if finished is not None:
+                path.write_bytes(finished.read_bytes())
+                return "tfmot+converter"
+            done_by = self.bench.quantize(source, path, recipe, model)
+            return f"{self.trained.engine(recipe)}+{done_by}" if recipe.trains else done_by
+
+        row = self.bench.measured(number, recipe, make)
+        row = Row.from_dict({**row.to_dict(), "weights": kept.get("weights", "")})
+        return self._judge(row)
+
+    def confirm(self, row: Row) -> None:
+        """Measure a row again, on all held-out rows."""
+        try:
+            again = self.bench.again(row)
+        except WorkerError as error:
+            again = replace(row, status=FAILED, reason=str(error))
+        self._judge(again)
+
+    # ---- inside
+
+    def _judge(self, row: Row) -> Row:
+        """Record a row, as rejected where it may not be recommended."""
+        # Who asks for one recipe, or for a size only, gets it whatever it loses.
+        chosen = len(self.recipes) > 1 and not self.plan.max_size
+        limits = bool(self.plan.budget) or chosen
+        return self.tell(picks.judged(row, self.plan, limits_loss=limits))
+
+    def _make(self) -> None:
+        compiled = [ALIASES.get(n, n) for n in _metric_names(self.model)]
+        baseline = self.bench.baseline(self.model, self.plan.metric, compiled)
+        self._tell_metric()
+        self.tell(baseline)
+        self.trained.float_file_of_model = self.bench.float_file
+        if self.plan.searches:
+            from nb_optimizer.core.compression.search import Search  # noqa: PLC0415 - as needed
+
+            Search(self).run()
+        else:
+            for recipe in self.recipes:
+                self.candidate(recipe)
+        self._pick()
+
+    def _pick(self) -> None:
+        chosen = picks.choose(self.result.rows, self.plan)
+        self.emit(ev.Picked(time.time(), chosen))
+        self.show(self.result)
+        if self.plan.out_dir and "best" in chosen:
+            self.note(f"written to {self.result.best.export(self.plan.out_dir)}")
+
+    def _split(self) -> tuple[Data, Data]:
+        """Return what is scored and what is calibrated with; they never share a row."""
+        rng = np.random.default_rng(self.plan.seed)
+        if self.train is not None:
+            rows = rng.permutation(len(self.train))[:CALIBRATION_ROWS]
+            return self.held_out, self.train.take(np.sort(rows))
+        order = rng.permutation(len(self.held_out))
+        count = min(CALIBRATION_ROWS, len(order) // 5)
+        if not count:
+            message = f"--data has {len(order)} rows, too few to score anything with."
+            raise UserError(message)
+        self.note(
+            f"without --train, {count} rows were taken out of --data to calibrate with; "
+            "they are not scored"
+        )
+        rest, taken = np.sort(order[count:]), np.sort(order[:count])
+        return self.held_out.take(rest), self.held_out.take(taken)
+
+    def _begin(self) -> None:
+        host, pid, started = this_process()
+        self.emit(ev.RunBegin(
+            time=time.time(), run=self.path.name, model=str(self.model.name),
+            framework=framework.of(self.model).name,
+            parameters=int(self.model.count_params()), options=self._options(),
+            host=host, pid=pid, started=started,
+        ))  # fmt: skip
+        if few := data_module.few_rows(self.held_out):
+            self.note(few, "warning")
+
+    def _options(self) -> dict[str, Any]:
+        default = CompressPlan()
+        named = {n: getattr(self.plan, n) for n in default.__dataclass_fields__}
+        return {k: v for k, v in named.items() if v != getattr(default, k)}
+
+    def _tell_metric(self) -> None:
+        metric, rows = self.bench.metric, len(self.bench.held_out)
+        assert metric is not None  # noqa: S101 - the baseline has chosen it
+        direction = "max" if metric.sign > 0 else "min"
+        self.emit(replace(self.record.begin, monitor=metric.name, direction=direction))
+        if metric.relative or not self.plan.budget:
+            return
+        if resolution(rows) > self.plan.allowed_loss:
+            self.note(
+                f"{rows} held-out rows tell losses apart to about ±{resolution(rows):.1%}; "
+                f"a budget of {self.plan.budget} needs about "
+                f"{int(0.02 * (1.96 / self.plan.allowed_loss) ** 2):,} rows",
+                "warning",
+            )
+
+    def _end(self, status: str, reason: str) -> None:
+        if status != "completed" and not self.record.picks and self.result.rows:
+            self.emit(ev.Picked(time.time(), picks.choose(self.result.rows, self.plan)))
+        for error in self._faults[:1]:
+            self.note(f"the run cannot be written ({error.strerror})", "warning")
+        failed = [r for r in self.result.rows if r.status == FAILED]
+        if status == "completed" and len(failed) == len(self.result.rows) - 1 and failed:
+            reason = f"no candidate could be made: {failed[0].reason}"
+        seconds = time.perf_counter() - self._started
+        self.emit(ev.RunEnd(time.time(), status, reason, seconds))
+        self._journal.close()
+        stores.open_here.discard(self.path.resolve())
+        self.show(self.result)
+
+
+def _check_model(model: Any) -> None:
+    if not hasattr(model, "count_params") or not hasattr(model, "predict"):
+        message = f"%compress takes a Keras model, got {type(model).__name__}."
+        raise UserError(message)
+    if not getattr(model, "built", False):
+        message = "The model is not built yet: call it once on data, or give it an Input."
+        raise UserError(message)
+
+
+def _check_has_training(recipes: list[Recipe]) -> None:
+    if recipes:
+        message = f"{recipes[0].name} fine-tunes the model: give it data with --train x,y."
+        raise UserError(message)
+
+
+def _metric_names(model: Any) -> list[str]:
+    try:
+        found = [m for metric in model.metrics for m in getattr(metric, "metrics", [metric])]
+    except (AttributeError, ValueError):
+        return []
+    return [str(m.name) for m in found]
+
+
+def _recipe(given: Any) -> Recipe:
+    if not isinstance(given, dict):
+        message = f"--recipe takes a compression's .recipe, got {type(given).__name__}."
+        raise UserError(message)
+    return Recipe.from_dict(given)

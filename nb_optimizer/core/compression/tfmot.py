@@ -1,0 +1,119 @@
+"""TF-MOT for Keras 3 models, from the kernel's side: a job folder and a worker process.
+
+Importing TF-MOT changes what ``tf.keras`` means in its process, so it never happens here.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cloudpickle
+import numpy as np
+
+from nb_optimizer.core.compression import graph, workers
+from nb_optimizer.core.compression.finetune import BATCH, FineTuning
+from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.workers import WorkerError
+from nb_optimizer.core.errors import UserError
+
+if TYPE_CHECKING:
+    from nb_optimizer.core.compression.session import Compressing
+
+_MODULE = "nb_optimizer.core.compression.tfmot_worker"
+CLASSES = "classes.pickle"
+
+
+def train(session: Compressing, tuning: FineTuning, recipe: Recipe, model: Any) -> tuple[Any, Any]:
+    """Train a copy of ``model`` by TF-MOT.
+
+    Returns:
+        A Keras 3 model with the trained weights, and the path of the 8-bit file that TF-MOT's
+        own quantization gives, or ``None`` where the recipe has none.
+
+    Raises:
+        WorkerError: TF-MOT refused, or its process died.
+    """
+    import keras  # noqa: PLC0415 - loads on first use
+
+    folder = Path(tempfile.mkdtemp(prefix="tfmot-", dir=session.path))
+    own = _own_classes(model)
+    request = {
+        **_data(tuning, folder),
+        **_fit_settings(tuning, recipe),
+        "model": str(folder / "model.keras"),
+        "result": str(folder / "result.keras"),
+        "file": str(folder / "result.tflite"),
+        "classes": str(folder / CLASSES) if own else "",
+        "recipe": recipe.to_dict(),
+        "seed": tuning.seed,
+    }
+    try:
+        model.save(folder / "model.keras")
+        if own:
+            (folder / CLASSES).write_bytes(cloudpickle.dumps(own))
+        answer = workers.call(request, folder, module=_MODULE, timeout=_left(tuning))
+        for text in answer["notes"]:
+            session.note(text)
+        made = keras.models.load_model(folder / "result.keras", own or None, compile=False)
+    except (TypeError, ValueError, NotImplementedError) as error:
+        first = str(error).strip().splitlines()[0][:160]
+        message = f"the model cannot be sent to TF-MOT's process: {first}; try --engine native"
+        raise UserError(message) from error
+    finally:
+        for path in folder.glob("*.npy"):
+            path.unlink()
+    file = folder / "result.tflite"
+    return made, file if file.is_file() else None
+
+
+def _left(tuning: FineTuning) -> float:
+    if tuning.deadline is None:
+        return 3600.0
+    left = tuning.deadline - time.monotonic()
+    if left <= 1:
+        message = "the time is over"
+        raise WorkerError(message)
+    return left
+
+
+def _data(tuning: FineTuning, folder: Path) -> dict[str, Any]:
+    inputs = {}
+    for i, (name, array) in enumerate(tuning.train.inputs.items()):
+        np.save(folder / f"x{i}.npy", array)
+        inputs[name] = str(folder / f"x{i}.npy")
+    _, targets = tuning.loss_and_targets()
+    if not isinstance(targets, np.ndarray):
+        message = "TF-MOT's process takes models with one output; try --engine native"
+        raise UserError(message)
+    np.save(folder / "y.npy", targets)
+    return {"inputs": inputs, "targets": str(folder / "y.npy")}
+
+
+def _fit_settings(tuning: FineTuning, recipe: Recipe) -> dict[str, Any]:
+    loss, _ = tuning.loss_and_targets()
+    name = loss if isinstance(loss, str) else getattr(loss, "name", "")
+    own = type(loss).__module__.partition(".")[0] == "keras" or isinstance(loss, str)
+    if not own:
+        message = "TF-MOT's process takes Keras' own losses only; try --engine native"
+        raise UserError(message)
+    optimizer = getattr(tuning.teacher, "optimizer", None)
+    return {
+        "loss": str(name),
+        "from_logits": bool(getattr(loss, "from_logits", False)),
+        "optimizer": type(optimizer).__name__ if optimizer is not None else "Adam",
+        "rate": tuning.rate,
+        "epochs": recipe.epochs,
+        "batch": BATCH,
+    }
+
+
+def _own_classes(model: Any) -> dict[str, Any]:
+    """Return the classes of the model that are not Keras', by name."""
+    return {
+        type(layer).__name__: type(layer)
+        for layer in graph.sublayers(model)
+        if type(layer).__module__.partition(".")[0] not in ("keras", "tf_keras")
+    }

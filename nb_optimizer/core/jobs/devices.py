@@ -1,0 +1,101 @@
+"""Shares the machine among workers: accelerators, cores, memory."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import psutil
+
+from nb_optimizer.core.errors import UserError
+
+_KEPT = 0.8  # of what is free at the start, for all workers together
+
+
+@dataclass(frozen=True)
+class Share:
+    """What one worker may use."""
+
+    gpus: tuple[str, ...] = ()
+    threads: int = 1
+    memory_mb: float = 0.0
+    devices: int = 1  # that share one trial
+
+    @property
+    def device(self) -> str:
+        """The share in words."""
+        if self.gpus:
+            return "GPU " + ", ".join(self.gpus)
+        cores = f"{self.threads} core" + ("s" if self.threads > 1 else "")
+        return cores + (f", {self.devices} logical devices" if self.devices > 1 else "")
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables that a worker is started with."""
+        return {
+            "CUDA_VISIBLE_DEVICES": ",".join(self.gpus) or "-1",
+            "OMP_NUM_THREADS": str(self.threads),
+            "TF_NUM_INTRAOP_THREADS": str(self.threads),
+            "TF_NUM_INTEROP_THREADS": str(self.threads),
+            "TF_FORCE_GPU_ALLOW_GROWTH": "true",
+            "TF_CPP_MIN_LOG_LEVEL": os.environ.get("TF_CPP_MIN_LOG_LEVEL", "2"),
+            "MPLBACKEND": "Agg",
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the share as plain values."""
+        return asdict(self)
+
+
+def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Share]:
+    """Divide the machine: one accelerator for each worker, or several with ``devices_per_trial``.
+
+    Raises:
+        UserError: more devices for one trial than there are.
+    """
+    gpus, cores = visible_gpus(), _cores()
+    if gpus and devices_per_trial > len(gpus):
+        message = f"--devices-per-trial {devices_per_trial}: this machine has {len(gpus)} GPUs."
+        raise UserError(message)
+    if workers == "auto":
+        count = len(gpus) // devices_per_trial if gpus else max(1, cores // 2)
+    else:
+        count = int(workers)
+    free = psutil.virtual_memory().available / 1e6
+    limit = float(memory or _KEPT * free / count)
+    return [
+        Share(
+            _slice(gpus, slot, devices_per_trial), max(1, cores // count), limit, devices_per_trial
+        )
+        for slot in range(count)
+    ]
+
+
+def visible_gpus() -> list[str]:
+    """Return the GPUs this process may use, found without TensorFlow."""
+    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if allowed is not None:
+        return [g for g in allowed.split(",") if g and g != "-1"]
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    try:
+        done = subprocess.run(  # noqa: S603 - found on the path
+            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return []
+    lines = [line for line in done.stdout.splitlines() if line.startswith("GPU ")]
+    return [str(i) for i in range(len(lines))]
+
+
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _slice(gpus: list[str], slot: int, each: int) -> tuple[str, ...]:
+    if not gpus:
+        return ()
+    return tuple(gpus[(slot * each + i) % len(gpus)] for i in range(each))

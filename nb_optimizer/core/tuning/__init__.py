@@ -1,0 +1,1 @@
+"""Search: what may vary, which values to try next, which trials to pause, what came of it."""

@@ -1,0 +1,70 @@
+"""ASHA, the default: many short trials, the best third of each rung trained three times longer.
+
+Values are drawn at random at first, then by a model of what the rungs have told: most
+trials go where the model expects the most, every eighth stays random, so that a model which was
+misled by short trainings cannot keep the search in the wrong place.
+"""
+
+from __future__ import annotations
+
+from nb_optimizer.core.record import RUNNING
+from nb_optimizer.core.tuning import rungs
+from nb_optimizer.core.tuning.bayesian import first_random
+from nb_optimizer.core.tuning.contract import Suggestion, uniform
+from nb_optimizer.core.tuning.model import Known, suggested
+from nb_optimizer.core.tuning.record import FAILED, WAITING, SearchRecord, Trial
+from nb_optimizer.core.tuning.space import key_of, rng_of
+
+_RANDOM_SHARE = 8  # one of so many trials is drawn at random
+
+
+class AshaSearch:
+    """Rungs at 1, 3, 9, 27, ... epochs; see :mod:`.rungs`."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def suggest(self, record: SearchRecord) -> Suggestion | None:
+        """Return values where the model expects the most, or random ones."""
+        number = len(record.trials) + 1
+        known = standing(record)
+        if len(known) >= first_random(record) and number % _RANDOM_SHARE:
+            running = [t.values for t in record.of_status(RUNNING, WAITING) if not t.epochs]
+            tried = {key_of(t.values) for t in record.trials}
+            rng = rng_of(self._seed, number, "model")
+            values = suggested(record.space, known, running, rng, tried)
+            if values is not None:
+                return Suggestion(values, "model")
+        drawn = uniform(record, self._seed, number)
+        return None if drawn is None else Suggestion(drawn, "uniform")
+
+    def ask_at(self, record: SearchRecord, trial: Trial) -> int | None:  # noqa: ARG002
+        """Wait at the next rung."""
+        return rungs.next_rung(1, trial.epochs)
+
+    def goes_on(self, record: SearchRecord, trial: Trial) -> bool:
+        """Whether the trial is among the best third of the rung it stands at."""
+        return rungs.goes_on(record, record.trials, trial, 1)
+
+    def revive(self, record: SearchRecord, held: set[int]) -> Trial | None:
+        """Return a paused trial that later ones have put among the best third."""
+        return rungs.promotable(record, record.trials, held, 1)
+
+
+def standing(record: SearchRecord) -> list[Known]:
+    """Return values and standing of each trial, 0 for the best and 1 for the last.
+
+    Scores after one epoch and after nine do not compare. Who has come to a higher rung stands
+    before those that have not; on the same rung the score decides.
+    """
+    sign = -1.0 if record.direction == "max" else 1.0
+    ordered = []
+    for trial in record.trials:
+        if trial.status == FAILED and not trial.scores:
+            ordered.append((0, float("inf"), trial))
+        elif trial.scores and trial.scores[-1] is not None:
+            rung = rungs.last_rung(1, trial.epochs)
+            ordered.append((-rung, sign * (trial.score_at(rung) or 0.0), trial))
+    ordered.sort(key=lambda entry: entry[:2])
+    last = max(1, len(ordered) - 1)
+    return [(trial.values, place / last) for place, (_, _, trial) in enumerate(ordered)]

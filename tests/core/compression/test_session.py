@@ -1,0 +1,184 @@
+"""A compression from call to result, on real files in fresh processes."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import nb_optimizer as nbo
+from nb_optimizer.core.compression import bench, workers
+from nb_optimizer.core.compression.flatfile import FlatFile
+from nb_optimizer.core.compression.ptq import FORMATS
+from nb_optimizer.core.compression.runtime import Served
+from nb_optimizer.core.errors import UserError
+
+
+def test_every_number_format_gives_a_file_that_runs(compress, sets, trained, tmp_path):
+    before = [w.copy() for w in trained.get_weights()]
+    result = compress(quantize=",".join(FORMATS))
+    assert result.status == "completed" and len(result.candidates) == len(FORMATS)
+    rows = {c.name: c.row for c in result.candidates}
+    base = result.baseline.row
+    assert base.bytes > rows["float16"].bytes > rows["int8"].bytes > rows["int4"].bytes
+    assert rows["int8"].float_operations == {} and rows["float16"].float_operations
+    for row in rows.values():
+        assert abs(row.drop) < 0.08 and row.drop_low <= row.drop <= row.drop_high
+        assert row.latency_ms > 0 and row.samples == 400 and row.host and row.runtime
+    # The score is that of the file itself, not of the model.
+    served = Served(result.path / rows["int8"].file, 1)
+    said = served.predict({"args_0": sets[1][0]}).argmax(1)
+    assert np.mean(said == sets[1][1]) == pytest.approx(rows["int8"].score)
+    assert all((a == b).all() for a, b in zip(before, trained.get_weights(), strict=True))
+
+
+def test_the_result_is_read_back_and_exported(compress, tmp_path):
+    result = compress(quantize="int8,dynamic")
+    again = nbo.open_run(result.path)
+    assert [r.to_dict() for r in again.rows] == [r.to_dict() for r in result.rows]
+    assert again.best.name == result.best.name and again.status == "completed"
+    target = again.best.export(tmp_path / "out" / "model.tflite")
+    assert target.stat().st_size == again.best.bytes
+    with pytest.raises(UserError, match="number formats only"):
+        again.best.load()
+    assert again.plot().axes and again.table()[0]["name"] == "float32"
+    assert nbo.open_run("1", tmp_path).id == result.id
+
+
+def test_pruned_shared_and_rounded_weights_reach_the_file(compress, sets):
+    result = compress(prune=0.6, cluster=8, quantize="qat", epochs=4)
+    row = result.candidates[0]
+    file = FlatFile(row.path)
+    # Folding the normalization scales whole channels, and a scale for each takes that back.
+    assert file.different_values() <= 16
+    loaded = row.load()
+    kernel = next(w for w in loaded.get_weights() if w.shape == (64, 48))
+    assert np.mean(kernel == 0) == pytest.approx(0.6, abs=0.01)
+    assert len(np.unique(kernel)) <= 8
+    assert row.gzip_bytes < result.baseline.gzip_bytes / 3
+    again = compress(recipe=result.recipe)
+    assert again.recipe == result.recipe
+    assert again.best.gzip_bytes == pytest.approx(row.gzip_bytes, rel=0.05)
+
+
+def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress):
+    result = compress(budget="6%", target="gzip", time="15s", epochs=2)
+    best = result.best
+    assert best.row.confirmed and best.drop <= 0.06
+    assert best.gzip_bytes == min(r.gzip_bytes for r in result.rows if r.status == "measured")
+    assert any(r.name.startswith("prune") for r in result.rows)
+    assert set(result.picks) == {"quality", "balanced", "compact"}
+
+
+def test_a_largest_size_is_kept(compress):
+    limit = 9000
+    result = compress(max_size=f"{limit}B", time="12s", epochs=1)
+    assert all(c.bytes <= limit for c in result.candidates if c.status == "measured")
+    assert all("allowed 9,000" in c.reason for c in result.rejected)
+    assert result.best.bytes <= limit
+
+
+def test_a_goal_that_nothing_meets_says_so(compress):
+    result = compress(max_size="10B", train=None, time="20s")
+    with pytest.raises(UserError, match="recommends nothing"):
+        _ = result.best
+    assert result.status == "completed" and len(result.rejected) >= 3
+    assert "recommended: nothing" in repr(result)
+
+
+def test_without_training_data_calibration_rows_are_not_scored(compress):
+    result = compress(train=None, quantize="int8")
+    assert result.baseline.samples == 400 - 80
+    assert "taken out of --data" in result.record.notes[0].text
+
+
+def test_a_killed_worker_is_a_row_with_its_reason(compress, monkeypatch):
+    real = workers.call
+
+    def call(request, folder, **more):
+        if request["task"] == "quantize" and request["format"] == "int4":
+            more["module"] = "tests.core.compression.dies"
+        return real(request, folder, **more)
+
+    monkeypatch.setattr(bench.workers, "call", call)
+    result = compress(quantize="int4,int8")
+    assert [c.name for c in result.candidates] == ["int8"]
+    assert result.rejected[0].status == "failed" and "signal 9" in result.rejected[0].reason
+
+
+def test_a_full_disk_is_told_and_loses_nothing(compress, monkeypatch):
+    def full(*_, **__):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bench.Bench, "quantize", full)
+    result = compress(quantize="int8")
+    assert result.baseline.score > 0.5
+    assert "No space left on device" in result.rejected[0].reason
+
+
+def test_models_without_a_graph_get_number_formats_only(compress, sets):
+    import keras
+
+    class Own(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.inner = keras.layers.Dense(4, activation="softmax")
+
+        def call(self, x):
+            return self.inner(x)
+
+    model = Own()
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    model.fit(*sets[0], epochs=1, verbose=0)
+    assert compress(model, quantize="dynamic").candidates
+    failed = compress(model, prune=0.5).rejected[0]
+    assert "has no layer graph" in failed.reason
+
+
+def test_recurrent_and_several_inputs_run_in_the_bare_runtime(compress):
+    import keras
+    from keras import layers
+
+    rng = np.random.default_rng(0)
+    steps, more = keras.Input((8, 3), name="steps"), keras.Input((4,), name="more")
+    x = layers.Concatenate()([layers.LSTM(12)(steps), more])
+    model = keras.Model({"steps": steps, "more": more}, layers.Dense(2, activation="softmax")(x))
+    data = {
+        "steps": rng.normal(size=(120, 8, 3)).astype("float32"),
+        "more": rng.normal(size=(120, 4)).astype("float32"),
+    }
+    labels = model.predict(data, verbose=0).argmax(1)
+    result = compress(model, data=(data, labels), train=None, quantize="dynamic")
+    assert result.baseline.score == 1.0  # the file says what the model says
+    assert result.candidates[0].agreement > 0.9
+
+
+def test_calibration_keeps_rare_large_values(sets, tmp_path):
+    """A moving average of extremes would cut confident outputs down to ties."""
+    import keras
+
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(8)])
+    x = np.random.default_rng(0).normal(size=(64, 16)).astype("float32")
+    x[0] *= 50  # one loud row, first: the average forgets it
+    labels = model.predict(x, verbose=0)[:, :8]
+    result = nbo.compress(
+        model, data=(x[32:], labels[32:]), train=(x[:32], labels[:32]),
+        quantize="int8", metric="mae", directory=tmp_path, live="off",
+    )  # fmt: skip
+    said = Served(result.candidates[0].path, 1).predict({"args_0": x[:1]})
+    assert np.abs(said - labels[0]).max() < 0.02 * np.abs(labels[0]).max()
+
+
+def test_tf_keras_models_get_number_formats_only(sets, tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+    model = tf_keras.Sequential(
+        [tf_keras.layers.Input((16,)), tf_keras.layers.Dense(4, activation="softmax")]
+    )
+    result = nbo.compress(
+        model, data=sets[1], train=sets[0], quantize="int8", directory=tmp_path, live="off"
+    )
+    assert result.best.agreement > 0.9
+    result = nbo.compress(
+        model, data=sets[1], train=sets[0], prune=0.5, directory=tmp_path, live="off"
+    )
+    assert "is a tf_keras model" in result.rejected[0].reason

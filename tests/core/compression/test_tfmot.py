@@ -1,0 +1,50 @@
+"""TF-MOT in its worker: the same masks as ours, and its own steps on a Keras 3 model."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+SCRIPT = Path(__file__).with_name("tfmot_parity.py")
+ROOT = Path(__file__).parents[3]
+
+
+MISSING = importlib.util.find_spec("tensorflow_model_optimization") is None
+pytestmark = pytest.mark.skipif(MISSING, reason="TF-MOT is not installed")
+
+
+def test_native_pruning_equals_tfmot_step_by_step():
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT)], capture_output=True, text=True, env=env, check=False
+    )
+    found = [line.split()[1:] for line in done.stdout.splitlines() if line.startswith("PARITY")]
+    assert len(found) == 3, done.stderr[-2000:]
+    reached = {"polynomial": 0.75, "constant": 0.6, "two_of_four": 0.5}
+    for kind, gap, same, sparsity in found:
+        assert float(gap) <= 1e-6 and same == "True", kind
+        assert float(sparsity) == pytest.approx(reached[kind], abs=0.02)
+
+
+def test_the_whole_way_through_tfmot(compress, sets, trained):
+    result = compress(prune=0.5, cluster=8, quantize="qat", engine="tfmot", epochs=4)
+    assert result.candidates, result.rejected[0].reason
+    row = result.candidates[0]
+    assert row.engine == "tfmot+converter"
+    assert row.float_operations == {}
+    loaded = row.load()
+    kernel = next(w for w in loaded.get_weights() if w.shape == (64, 48))
+    assert np.mean(kernel == 0) == pytest.approx(0.5, abs=0.02)
+    said = loaded.predict(sets[1][0], verbose=0).argmax(1)
+    assert np.mean(said == sets[1][1]) == pytest.approx(row.score, abs=0.05)
+
+
+def test_tfmot_never_enters_this_process():
+    assert "tensorflow_model_optimization" not in sys.modules
+    assert "TF_USE_LEGACY_KERAS" not in os.environ
