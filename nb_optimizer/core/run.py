@@ -11,13 +11,14 @@ from nb_optimizer.core import store
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.events import Intervention
 from nb_optimizer.core.record import Best, RunRecord
+from nb_optimizer.core.recorded import Recorded
 from nb_optimizer.core.training import state
 from nb_optimizer.core.training.framework import Framework
 from nb_optimizer.core.training.opening import MODEL
 from nb_optimizer.core.training.state_files import BEST
 
 
-class RunResult:
+class RunResult(Recorded):
     """One training run. ``runs`` lists all of them when a cell has several ``fit`` calls.
 
     The other attributes speak of the last one. Before the first ``fit`` they raise
@@ -64,7 +65,7 @@ class RunResult:
         return list(self._members) or ([self] if self._record else [])
 
     @property
-    def record(self) -> RunRecord:
+    def record(self) -> RunRecord:  # type: ignore[override]
         """All that is known about the run."""
         if self._record is None:
             message = "Nothing was trained yet: this run has no record."
@@ -76,26 +77,6 @@ class RunResult:
         """The run's directory."""
         assert self.record is not None and self._path is not None  # noqa: S101, PT018
         return self._path
-
-    @property
-    def id(self) -> str:
-        """The run's id, as ``%runs show`` takes it."""
-        return self.record.begin.run
-
-    @property
-    def name(self) -> str:
-        """The name given with ``--name``, or an empty string."""
-        return self.record.begin.name
-
-    @property
-    def status(self) -> str:
-        """How it ended: completed, early_stopped, stopped, failed, interrupted; or running."""
-        return self.record.status
-
-    @property
-    def reason(self) -> str:
-        """Why the run ended, in words; empty after a normal end."""
-        return self.record.reason
 
     @property
     def history(self) -> dict[str, list[float]]:

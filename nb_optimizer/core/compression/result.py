@@ -11,6 +11,7 @@ from nb_optimizer.core.compression.plan import Recipe
 from nb_optimizer.core.compression.row import FAILED, REJECTED, Row
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RunRecord
+from nb_optimizer.core.recorded import Recorded
 
 
 class CandidateResult:
@@ -81,7 +82,7 @@ class CandidateResult:
         return target
 
 
-class CompressionResult:
+class CompressionResult(Recorded):
     """All candidates of one ``%compress``, live or read back from disk."""
 
     def __init__(self, path: Path, record: RunRecord) -> None:
@@ -91,21 +92,6 @@ class CompressionResult:
     def open(cls, path: Path) -> Self:
         """Read a compression back from its directory."""
         return cls(path, store.read_record(path))
-
-    @property
-    def id(self) -> str:
-        """Its id, as ``%runs show`` takes it."""
-        return self.record.begin.run
-
-    @property
-    def status(self) -> str:
-        """How it ended: completed, stopped, failed, interrupted; or running."""
-        return self.record.status
-
-    @property
-    def reason(self) -> str:
-        """Why it ended, in words; empty after a normal end."""
-        return self.record.reason
 
     @property
     def rows(self) -> list[Row]:

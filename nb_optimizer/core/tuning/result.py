@@ -10,6 +10,7 @@ from typing import Any, Self
 from nb_optimizer.core import store
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.jobs import folder as places
+from nb_optimizer.core.recorded import Recorded
 from nb_optimizer.core.run import RunResult
 from nb_optimizer.core.store import Store
 from nb_optimizer.core.tuning import cell as cells
@@ -17,12 +18,12 @@ from nb_optimizer.core.tuning.record import SearchRecord, Trial
 from nb_optimizer.core.tuning.space import rng_of
 
 
-class SearchResult:
+class SearchResult(Recorded):
     """One search; while it runs, ``refresh`` reads what has happened since."""
 
     def __init__(self, path: Path, record: SearchRecord | None = None) -> None:
         self.path = path
-        self.record = record or store.read_search(path)
+        self.record: SearchRecord = record or store.read_search(path)
         self._model: Any = None
 
     @classmethod
@@ -34,26 +35,6 @@ class SearchResult:
         """Read the journal again."""
         self.record = store.read_search(self.path)
         return self
-
-    @property
-    def id(self) -> str:
-        """The search's id, as ``%runs show`` takes it."""
-        return self.record.begin.run
-
-    @property
-    def name(self) -> str:
-        """The name given with ``--name``, or an empty string."""
-        return self.record.begin.name
-
-    @property
-    def status(self) -> str:
-        """How it ended: completed, stopped, failed, interrupted; or running."""
-        return self.record.status
-
-    @property
-    def reason(self) -> str:
-        """Why it ended, in words; empty after a normal end."""
-        return self.record.reason
 
     @property
     def trials(self) -> list[Trial]:
