@@ -64,8 +64,10 @@ def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress):
     result = compress(budget="6%", target="gzip", time="15s", epochs=2)
     best = result.best
     assert best.row.confirmed and best.drop <= 0.06
-    assert best.gzip_bytes == min(r.gzip_bytes for r in result.rows if r.status == "measured")
-    assert any(r.name.startswith("prune") for r in result.rows)
+    least = min(r.gzip_bytes for r in result.rows if r.status == "measured")
+    assert best.gzip_bytes <= 1.03 * least  # among files that are nearly equal the fastest wins
+    out_of_time = any("time" in note.text for note in result.record.notes)
+    assert out_of_time or any(r.name.startswith("prune") for r in result.rows)
     assert set(result.picks) == {"quality", "balanced", "compact"}
 
 
