@@ -170,7 +170,10 @@ def is_alive(record: RunRecord, path: Path) -> bool:
     if host and host != socket.gethostname():
         return time.time() - record.last_time < _SILENCE_MEANS_DEAD
     try:
-        return abs(psutil.Process(pid).create_time() - started) < 1.0 if pid else False
+        process = psutil.Process(pid)
+        # A killed process stays in the table until its parent takes note.
+        is_dead = not pid or process.status() == psutil.STATUS_ZOMBIE
+        return not is_dead and abs(process.create_time() - started) < 1.0
     except psutil.Error:
         return False
 

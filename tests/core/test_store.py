@@ -7,6 +7,7 @@ import stat
 import subprocess
 import sys
 
+import psutil
 import pytest
 
 from nb_optimizer.core import events as ev
@@ -90,3 +91,16 @@ def test_unwritable_directory_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="Runs cannot be written to .* Choose another place"):
         Store(tmp_path / "file").check_writable()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="no process waits there for its parent")
+def test_a_killed_process_that_nobody_has_reaped_is_dead(store):
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    host, _, _ = this_process()
+    started = psutil.Process(child.pid).create_time()
+    path = put(store, ev.RunBegin(1.0, "x", host=host, pid=child.pid, started=started))
+    assert read_record(path).status == "running"
+    child.kill()
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    assert read_record(path).status == "interrupted"
+    child.communicate()
