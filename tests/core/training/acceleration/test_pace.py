@@ -87,3 +87,21 @@ def test_blocks_stay_within_the_latency_and_the_shape():
         assert size <= LARGEST and size * 1e-4 <= LONGEST
         pace.took(size * 1e-4, size)
     assert pace.size() > 100
+
+
+@pytest.mark.parametrize("rows", [64, 70])
+def test_plain_steps_are_traced_once(rows, train, monkeypatch):
+    """The first epoch's own pipeline and Keras' later one feed the same compiled step."""
+    import keras
+    import numpy as np
+
+    from nb_optimizer.core.training.acceleration import pace
+
+    monkeypatch.setattr(pace, "_SLOW_STEP", 0.0)  # plain steps win at once
+    monkeypatch.setattr(pace, "_ENOUGH_SECONDS", 0.0)
+    net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+    net.compile("sgd", "mse")
+    with train() as run:
+        net.fit(np.ones((rows, 4)), np.ones((rows, 1)), epochs=3, batch_size=8, verbose=0)
+    assert run.record.accelerated.way == PLAIN
+    assert net.train_function.experimental_get_tracing_count() == 1
