@@ -128,8 +128,7 @@ class RowFeed(Feed):
     def _pipeline(self, order: Array) -> Any:
         """Return what Keras would feed: batches gathered ahead of their use."""
         tf = self._tf
-        # As Keras: where all batches are full their size is part of the shape, or the step would be
-        # traced once for this pipeline and once for Keras' own.
+        # As Keras: where all batches are full, their size is part of the shape.
         full = len(order) % self._batch_size == 0
         rows = tf.data.Dataset.from_tensor_slices(order).batch(self._batch_size, full)
         batches = rows.map(self._gather, num_parallel_calls=tf.data.AUTOTUNE)
