@@ -51,8 +51,7 @@ class Pump:
         if self.why_not or threading.current_thread() is not threading.main_thread():
             return
         try:
-            if self._stream.socket.get(_events()) & _pollin():
-                self._drain()
+            self._drain()
         # A guarded place: names of ipykernel that are not ours must never end a training.
         except Exception as error:  # noqa: BLE001
             self.why_not = _reason(error)
@@ -177,7 +176,6 @@ def _check(kernel: Any, stream: Any) -> None:
     wanted = (
         stream.on_recv,
         stream.flush,
-        stream.socket.get,
         stream._recv_callback,  # noqa: SLF001
         stream.io_loop.asyncio_loop.create_task,
         kernel.session.feed_identities,
@@ -224,12 +222,6 @@ def _pollin() -> int:
     import zmq  # noqa: PLC0415 - only where there is a kernel
 
     return int(zmq.POLLIN)
-
-
-def _events() -> int:
-    import zmq  # noqa: PLC0415
-
-    return int(zmq.EVENTS)
 
 
 def _pollout() -> int:
