@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 import sys
@@ -88,13 +89,13 @@ def _start(
         return job, LocalProcess(job)
     keras_inside.check_tested()
     job = prepare(store.root, request, code, names)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(job.remove)
         if plan.resume:
             engines.keep_earlier(job, store, training.source.key(1))
-        return job, engines.Workers(engines.Engines(plan.machines), job)
-    except BaseException:
-        job.remove()
-        raise
+        workers = engines.Workers(engines.Engines(plan.machines), job)
+        undo.pop_all()
+    return job, workers
 
 
 def _options(plan: TrainPlan) -> dict[str, Any]:
@@ -160,7 +161,7 @@ class _Return:
         meant = {n: v for n, v in names.items() if n not in self._words} | self._before
         try:
             _bind(names, self._training, Outcome(self._follower, meant), self._is_unchanged)
-        except Exception as error:  # noqa: BLE001 - an earlier cell's error, told, not raised here
+        except Exception as error:  # noqa: BLE001 - a guarded place: an earlier cell's error, told here
             notes = "".join(f"\n{text}" for text in getattr(error, "__notes__", ()))
             print(f"The detached cell failed. {type(error).__name__}: {error}{notes}")  # noqa: T201
 

@@ -52,8 +52,7 @@ class Pump:
             return
         try:
             self._drain()
-        # A guarded place: names of ipykernel that are not ours must never end a training.
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:  # noqa: BLE001 - a guarded place: ipykernel's private names
             self.why_not = _reason(error)
 
     def _drain(self) -> None:

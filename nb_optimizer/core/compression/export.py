@@ -36,7 +36,7 @@ def export_float(model: Any, data: Data, path: Path) -> None:
                 )
     except OSError:
         raise
-    except Exception as error:  # the converter raises whatever its passes raise
+    except Exception as error:  # a guarded place: the converter raises whatever its passes raise
         first = str(error).strip().splitlines()[0][:200] if str(error).strip() else ""
         message = f"The model cannot be exported to LiteRT: {type(error).__name__}: {first}"
         raise UserError(message) from error

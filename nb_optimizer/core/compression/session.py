@@ -92,7 +92,7 @@ class Compressing:
                 self._make()
         except KeyboardInterrupt:
             status, reason = "stopped", "stopped by the interrupt button; what was made is kept"
-        except BaseException as error:  # recorded, and raised on
+        except BaseException as error:  # the one place that records a failed compression; raised on
             status, reason = "failed", f"{type(error).__name__}: {error}"
             raise
         finally:

@@ -80,12 +80,11 @@ class Workers:
         self._engines, self._job = engines, job
         self.lost = ""  # which worker was lost, and how
         self._lost_at = 0.0
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(engines.close)
             places = [engines.client[i].apply_sync(place, str(job.path)) for i in engines.ids]
             _check_sight(places, job)
-        except BaseException:
-            engines.close()
-            raise
+            undo.pop_all()
         self._hosts = [host for host, _, _ in places]
         here = len(set(self._hosts)) == 1
         addresses = [f"{'127.0.0.1' if here else host}:{port}" for host, port, _ in places]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import contextvars
 import os
 import signal
@@ -104,12 +105,11 @@ def prepare(root: Path, request: Request, code: str, names: dict[str, Any]) -> J
     """
     needed = baggage.needed(code, names)
     job = Job.create(root)
-    try:
+    with contextlib.ExitStack() as undo:
+        undo.callback(job.remove)
         baggage.pack(needed, job.sent)
         job.write(request, code)
-    except BaseException:
-        job.remove()
-        raise
+        undo.pop_all()
     return job
 
 
@@ -165,15 +165,15 @@ def wait(follower: Follower, guard: Callable[[Any], None], write: Callable[[str]
         follower.current.control.request_stop("interrupt")
 
     try:
-        with graceful_interrupt(stop):
-            while follower.step():
-                if text := follower.printed():
-                    write(text)
-                guard(follower.current.pump)
-                time.sleep(_TICK)
-    except BaseException:
-        follower.process.end()
-        raise
+        with contextlib.ExitStack() as undo:
+            undo.callback(follower.process.end)
+            with graceful_interrupt(stop):
+                while follower.step():
+                    if text := follower.printed():
+                        write(text)
+                    guard(follower.current.pump)
+                    time.sleep(_TICK)
+            undo.pop_all()
     finally:
         follower.close()
         if text := follower.printed():

@@ -31,7 +31,7 @@ def main(folder: str) -> int:
     linecache.cache[request.name] = (len(code), None, code.splitlines(keepends=True), request.name)
     try:
         _work(job, request, code)
-    except BaseException as error:  # noqa: BLE001 - handed to the kernel, which raises it
+    except BaseException as error:  # noqa: BLE001 - a guarded place: handed to the kernel, which raises it
         if machines.is_chief():
             job.end(error, _lines(error, request.name))
         return 1

@@ -201,7 +201,7 @@ def main(arguments: list[str]) -> int:
         return _failed(
             supervisor, folder, f"the search cannot be written ({error.strerror or error})"
         )
-    except Exception as error:
+    except Exception as error:  # a guarded place: the journal must end whatever fails; raised on
         _failed(supervisor, folder, f"the supervisor failed ({type(error).__name__}: {error})")
         raise
     return 0

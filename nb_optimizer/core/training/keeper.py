@@ -40,7 +40,7 @@ class Keeper:
         self._due = {BEST: 0.0, LATEST: clock() + interval}
         self._copy_due = 0.0
         self._written: dict[str, int] = {}
-        self._on_disk: dict[str, state.Snapshot] = {}  # the writing thread's own
+        self._on_disk: dict[str, int] = {}  # the epoch in each file; the writing thread's own
         self._writer = Background("checkpoint writer", fault) if directory else None
 
     def wants(self, *, is_best: bool) -> bool:
@@ -90,10 +90,11 @@ class Keeper:
     def _save(self, name: str, snapshot: state.Snapshot) -> None:
         assert self._directory is not None  # noqa: S101 - there is no writer without it
         start = self._clock()
-        twin = next((n for n, held in self._on_disk.items() if held is snapshot and n != name), "")
-        if not (twin and _link(self._directory / twin, self._directory / name)):
+        twin = LATEST if name == BEST else BEST
+        is_there = self._on_disk.get(twin) == snapshot.epoch
+        if not (is_there and _link(self._directory / twin, self._directory / name)):
             state.save(snapshot, self._directory / name)
-        self._on_disk[name] = snapshot
+        self._on_disk[name] = snapshot.epoch
         seconds = self._clock() - start
         if name == BEST:
             self._due[name] = self._clock() + min(self._interval, seconds * _SHARE)
