@@ -10,8 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from nb_optimizer.core.training.acceleration.pace import LOOP, PLAIN, Pace
+from nb_optimizer.core.training.acceleration.resident import Resident
 from nb_optimizer.core.training.acceleration.ways import RowWays, Step, StreamWays
 from nb_optimizer.core.training.keras_input import Array, batch_size_of
+
+_MOST_BATCHES, _MOST_BYTES = 256, 32 * 2**20  # of a piece of an epoch
 
 
 @dataclass
@@ -86,9 +89,9 @@ class Feed(abc.ABC):
 
 
 class RowFeed(Feed):
-    """Feeds arrays that lie on the device, by row numbers in the order Keras would draw."""
+    """Feeds arrays by row numbers, in the order Keras would draw."""
 
-    def __init__(self, source: Any, data: Any, draw: Callable[[], Array], pace: Pace) -> None:
+    def __init__(self, source: Any, data: Resident, draw: Callable[[], Array], pace: Pace) -> None:
         super().__init__(pace)
         self._batch_size = batch_size_of(source)
         self._data = data
@@ -96,21 +99,24 @@ class RowFeed(Feed):
 
     def make_ways(self, step: Step) -> RowWays:
         """Return the ways to run ``step`` on rows."""
-        return RowWays(step, self._data, self.made)
+        return RowWays(step, self._data.tensors, self.made)
 
     def batch(self, content: Any) -> Any:
         """Gather the first batch of a block."""
-        return self._gather(content.reshape(-1)[: self._batch_size])
+        rows = self._data.piece(content.reshape(-1)[: self._batch_size])
+        return self._tf.nest.map_structure(self._tf.convert_to_tensor, rows)
 
     def blocks(self) -> Iterator[tuple[int, int, Any]]:
         """Yield the blocks of an epoch."""
         order, size = self._draw(), self._batch_size
         full, total = len(order) // size, -(-len(order) // size)
-        plain: Any = None
+        plain, plain_end = None, 0
         step = 0
         while step < total:
             if self.pace.way == PLAIN:
-                plain = plain or iter(self._pipeline(order[step * size :]))
+                if plain is None or step == plain_end:
+                    plain_end = step + self._piece
+                    plain = iter(self._pipeline(order[step * size : plain_end * size]))
                 self.size, content = 1, None
             else:
                 plain = None
@@ -121,17 +127,27 @@ class RowFeed(Feed):
             yield step, step + self.size - 1, block
             step += self.size
 
-    def _gather(self, rows: Any) -> Any:
-        tf = self._tf
-        return tf.nest.map_structure(lambda t: tf.gather(t, rows, axis=0), self._data)
+    @property
+    def _piece(self) -> int:
+        """How many batches plain steps are given at once: few, as another way may take over."""
+        batch = self._data.size * self._batch_size // max(1, self._data.rows)
+        return max(1, min(_MOST_BATCHES, _MOST_BYTES // max(1, batch)))
 
     def _pipeline(self, order: Array) -> Any:
-        """Return what Keras would feed: batches gathered ahead of their use."""
-        tf = self._tf
+        """Return batches of these rows, as Keras would feed them."""
+        tf, size = self._tf, self._batch_size
+        piece = tf.nest.map_structure(tf.convert_to_tensor, self._data.piece(order))
         # As Keras: where all batches are full, their size is part of the shape.
-        full = len(order) % self._batch_size == 0
-        rows = tf.data.Dataset.from_tensor_slices(order).batch(self._batch_size, full)
-        batches = rows.map(self._gather, num_parallel_calls=tf.data.AUTOTUNE)
+        known = size if self._data.rows % size == 0 else None
+
+        def batch(i: Any) -> Any:
+            return tf.nest.map_structure(
+                lambda t: tf.ensure_shape(t[i * size : (i + 1) * size], [known, *t.shape[1:]]),
+                piece,
+            )
+
+        batches = tf.data.Dataset.range(-(-len(order) // size))
+        batches = batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         return batches.with_options(options).prefetch(tf.data.AUTOTUNE)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 PLAIN, LOOP, FUSED, XLA = "plain", "loop", "fused", "xla"
 LONGEST = 0.2  # seconds that one call may take, so that a stop never waits longer
-LARGEST = 256  # steps in one call
+LARGEST = 1024  # steps in one call
 _ENOUGH_SECONDS, _ENOUGH_STEPS = 0.1, 400  # of a trial
 _FEWEST_CALLS = 3
 _SLOW_STEP = 0.04  # seconds: such a step computes, it does not wait for Python
@@ -47,13 +47,15 @@ class Trial:
     calls: int = 0
     # The least of all calls: short blocks pay for the call itself, others for a busy machine.
     per_step: float = math.inf
+    lately: float = math.inf  # of the last call
 
     def add(self, seconds: float, steps: int) -> None:
         """Take in a call that did not compile."""
         self.seconds += seconds
         self.steps += steps
         self.calls += 1
-        self.per_step = min(self.per_step, seconds / steps)
+        self.lately = seconds / steps
+        self.per_step = min(self.per_step, self.lately)
 
     @property
     def is_enough(self) -> bool:
@@ -96,7 +98,8 @@ class Pace:
         if not trial.steps:
             return _FIRST_CALL[self.way]
         # Growing fourfold at most: one slow block must not take the time of a hundred.
-        fits = int(min(LONGEST / trial.per_step, LARGEST)) if trial.per_step else LARGEST
+        # By the last call, not the best: a machine that became busy must not delay a stop.
+        fits = int(min(LONGEST / trial.lately, LARGEST)) if trial.lately else LARGEST
         return max(1, min(LARGEST, fits, 4 * trial.steps // trial.calls))
 
     def took(self, seconds: float, steps: int) -> None:

@@ -60,7 +60,7 @@ class PredictFeed(RowFeed):
 
     def make_ways(self, step: Any) -> PredictWays:
         """Return the ways to run ``step`` on rows and keep what it returns."""
-        return PredictWays(step, self._data, self.made)
+        return PredictWays(step, self._data.tensors, self.made)
 
     def drawn(self, block: Block) -> Block:
         """Return the block: ``predict`` hands what it draws to its function."""

@@ -3,25 +3,65 @@
 from __future__ import annotations
 
 import importlib
+from functools import cached_property
 from typing import Any
 
+import numpy as np
 import psutil
 
-from nb_optimizer.core.training.keras_input import arrays_of
+from nb_optimizer.core.training.keras_input import Array, arrays_of
 
 _SHARE_OF_MEMORY = 4  # the data may take one part in this many of what is free
 
 
-def resident(source: Any) -> tuple[Any | None, str]:
-    """Return an input's arrays as tensors, or ``None`` and the reason why they can't be."""
+class Resident:
+    """The arrays behind an input; ``size`` is their bytes and ``rows`` their length."""
+
+    def __init__(self, arrays: Any) -> None:
+        self._tf: Any = importlib.import_module("tensorflow")
+        self._arrays = arrays
+        leaves = self._tf.nest.flatten(arrays)
+        self.size = sum(_bytes(leaf) for leaf in leaves)
+        self.rows = len(leaves[0])
+
+    @cached_property
+    def tensors(self) -> Any:
+        """The arrays on the device: copied when they are first needed there."""
+        return self._tf.nest.map_structure(self._tf.convert_to_tensor, self._arrays)
+
+    def piece(self, rows: Array) -> Any:
+        """Return some rows of each array."""
+        tf = self._tf
+
+        def take(array: Any) -> Any:
+            return tf.gather(array, rows, axis=0) if tf.is_tensor(array) else array[rows]
+
+        return tf.nest.map_structure(take, self._arrays)
+
+
+def resident(source: Any) -> tuple[Resident | None, str]:
+    """Return an input's arrays, or ``None`` and the reason why they can't lie on the device."""
     arrays = arrays_of(source)
     if arrays is None:
         return None, "the input is neither arrays nor a tf.data.Dataset of known length"
     tf: Any = importlib.import_module("tensorflow")
-    size = sum(getattr(a, "nbytes", 0) for a in tf.nest.flatten(arrays))
-    if size > psutil.virtual_memory().available / _SHARE_OF_MEMORY:
-        return None, f"the data ({size / 2**20:,.0f} MB) is too large to be kept in memory"
-    try:
-        return tf.nest.map_structure(tf.convert_to_tensor, arrays), ""
-    except (TypeError, ValueError):
+    if not all(_is_dense(tf, leaf) for leaf in tf.nest.flatten(arrays)):
         return None, "the input holds more than dense arrays"
+    data = Resident(arrays)
+    if data.size > psutil.virtual_memory().available / _SHARE_OF_MEMORY:
+        return None, f"the data ({data.size / 2**20:,.0f} MB) is too large to be kept in memory"
+    return data, ""
+
+
+def _is_dense(tf: Any, leaf: Any) -> bool:
+    if isinstance(leaf, np.ndarray):
+        return leaf.dtype.kind in "biuf"
+    return isinstance(leaf, tf.Tensor)
+
+
+def _bytes(leaf: Any) -> int:
+    return (
+        int(leaf.nbytes)
+        if isinstance(leaf, np.ndarray)
+        else leaf.dtype.size * int(np.prod(leaf.shape))
+    )
