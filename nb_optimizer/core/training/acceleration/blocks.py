@@ -147,7 +147,8 @@ class RowFeed(Feed):
             )
 
         batches = tf.data.Dataset.range(-(-len(order) // size))
-        batches = batches.map(batch, num_parallel_calls=tf.data.AUTOTUNE)
+        graph = tf.autograph.experimental.do_not_convert(batch)  # converting takes 0.3 s of a run
+        batches = batches.map(graph, num_parallel_calls=tf.data.AUTOTUNE)
         options = tf.data.Options()
         options.experimental_optimization.apply_default_optimizations = False
         return batches.with_options(options).prefetch(tf.data.AUTOTUNE)
