@@ -44,6 +44,7 @@ bench: $(STAMP)
 	$(BIN)/python -m pip install -q -e '.[bench]'
 	$(BIN)/python benchmarks/panel_cost.py
 	$(BIN)/python benchmarks/acceleration.py
+	$(BIN)/python benchmarks/acceleration_passes.py
 	$(BIN)/python benchmarks/devices.py
 	$(BIN)/python benchmarks/tuning.py epochs 30
 	$(BIN)/python benchmarks/tuning.py suggestions

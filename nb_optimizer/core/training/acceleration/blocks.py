@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import abc
 import importlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -46,9 +47,17 @@ class Feed(abc.ABC):
         self.made: dict[Any, Any] = {}  # what has been compiled
         self._ways: Any = None
 
+    @property
     @abc.abstractmethod
-    def blocks(self) -> Iterator[tuple[int, int, Any]]:
-        """Yield ``(first step, last step, block or Keras' own iterator)`` of an epoch."""
+    def steps(self) -> int | None:
+        """How many steps an epoch has, where that is known."""
+
+    @abc.abstractmethod
+    def blocks(self, own: Iterator[Any]) -> Iterator[tuple[int, int, Any]]:
+        """Yield ``(first step, last step, block or Keras' own iterator)`` of an epoch.
+
+        ``own`` is what Keras would yield.
+        """
 
     @abc.abstractmethod
     def batch(self, content: Any) -> Any:
@@ -76,11 +85,18 @@ class Feed(abc.ABC):
             logs = self._ways.run(way, block.content, block.steps)
             wait_for(logs)
         except (self._tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
-            if self.pace.trials[way].first_seconds is not None:
-                raise  # it ran before: the error is the user's
+            if not self._is_of_compiling(error):
+                raise
             return self._run_otherwise(block, error)
         self.pace.took(seconds(), block.steps)
         return logs
+
+    def _is_of_compiling(self, error: Exception) -> bool:
+        """Whether nothing has been trained yet: else the error is the user's."""
+        if not self.pace.compiles or "IteratorGetNext" in str(error):
+            return False
+        # TensorFlow raises its own errors where a loop runs, and XLA's where it compiles.
+        return self.pace.way != LOOP or not isinstance(error, self._tf.errors.OpError)
 
     def _run_otherwise(self, block: Block, error: Exception) -> Any:
         """Compiling this way failed, so nothing was trained: run the block in another."""
@@ -106,7 +122,12 @@ class RowFeed(Feed):
         rows = self._data.piece(content.reshape(-1)[: self._batch_size])
         return self._tf.nest.map_structure(self._tf.convert_to_tensor, rows)
 
-    def blocks(self) -> Iterator[tuple[int, int, Any]]:
+    @property
+    def steps(self) -> int:
+        """How many steps an epoch has."""
+        return -(-self._data.rows // self._batch_size)
+
+    def blocks(self, own: Iterator[Any]) -> Iterator[tuple[int, int, Any]]:  # noqa: ARG002 - as Feed
         """Yield the blocks of an epoch."""
         order, size = self._draw(), self._batch_size
         full, total = len(order) // size, -(-len(order) // size)
@@ -155,34 +176,53 @@ class RowFeed(Feed):
 
 
 class StreamFeed(Feed):
-    """Feeds a ``tf.data.Dataset`` of known length: many of its batches in one call."""
+    """Groups the steps of Keras' own iterator: many of its batches in one call."""
 
-    def __init__(self, dataset: Any, batches: int, pace: Pace) -> None:
+    def __init__(self, source: Any, pace: Pace) -> None:
         super().__init__(pace)
-        self._dataset = dataset
-        self._batches = batches
+        self._source = source
+
+    @property
+    def steps(self) -> int | None:
+        """How many steps an epoch has; ``None`` while the data has not been seen to its end."""
+        known = self._source.num_batches
+        return int(known) if known else None
+
+    @property
+    def _beyond(self) -> int:
+        """How many of the steps find no batch: Keras counts the one at which it found the end.
+
+        That step is left to Keras in each epoch: it counts as a step of the optimizer, too.
+        """
+        return int(self._may_end and not self._source.steps_per_epoch)
+
+    @property
+    def _may_end(self) -> bool:
+        return self._source.data_adapter.num_batches is None
 
     def make_ways(self, step: Step) -> StreamWays:
         """Return the ways to run ``step`` on what an iterator gives."""
-        return StreamWays(step, self.made)
+        return StreamWays(step, self.made, may_end=self._may_end)
 
     def batch(self, content: Any) -> Any:
         """Return the next batch."""
         return next(content)
 
-    def blocks(self) -> Iterator[tuple[int, int, Any]]:
-        """Yield the blocks of an epoch."""
-        iterator = iter(self._dataset)
-        step = 0
-        while step < self._batches:
-            is_plain = self.pace.way == PLAIN
-            self.size = 1 if is_plain else min(self.pace.size(), self._batches - step)
-            block = iterator if is_plain else Block(self, iterator, self.size)
-            yield step, step + self.size - 1, block
-            step += self.size
-        # Keras makes a spare iterator when an epoch ends; a dataset that shuffles anew for each
-        # iterator would otherwise draw other orders from the second epoch on.
-        iter(self._dataset)
+    def blocks(self, own: Iterator[Any]) -> Iterator[tuple[int, int, Any]]:
+        """Yield what ``own``, the steps by Keras, yields: several of them in one block.
+
+        The end of the epoch is left to Keras, and not reached before the last block has run.
+        """
+        for begin, end, iterator in own:
+            last, self.size, content = end, 1, iterator
+            wanted = 0 if self.steps is None else self.steps - self._beyond - begin
+            if self.pace.way != PLAIN and wanted > 0:
+                wanted = min(self.pace.size(), wanted)
+                for _, last, _ in itertools.islice(own, wanted - 1):  # noqa: B007 - the last one
+                    pass
+                self.size = last - begin + 1
+                content = Block(self, iterator, self.size)
+            yield begin, last, content
 
 
 def blocks_under(
@@ -200,23 +240,29 @@ def blocks_under(
                 self.feed = feed_for(self)
 
             def _enumerate_iterator(self) -> Iterator[Any]:
+                own = super()._enumerate_iterator()
                 if self.feed is None or is_over(self.feed):
-                    yield from super()._enumerate_iterator()
-                    return
-                self.data_adapter.on_epoch_begin()
-                for begin, end, block in self.feed.blocks():
-                    self._steps_seen = end + 1
-                    yield begin, end, block
-                self.data_adapter.on_epoch_end()
+                    yield from own
+                elif isinstance(self.feed, StreamFeed):
+                    yield from self.feed.blocks(own)
+                else:
+                    self.data_adapter.on_epoch_begin()
+                    for begin, end, block in self.feed.blocks(own):
+                        self._steps_seen = end + 1
+                        yield begin, end, block
+                    self.data_adapter.on_epoch_end()
 
         return BlockInput
 
     return make
 
 
-def timed(function: Callable[[Any], Any], content: Any, pace: Pace | None) -> Any:
+def timed(function: Callable[[Any], Any], content: Any, feed: Feed | None) -> Any:
     """Run one plain step, and tell the pace how long it took while that decides anything."""
-    if pace is None or pace.is_final:
+    if feed is None or feed.pace.is_final or feed.pace.way != PLAIN:
+        return function(content)
+    pace = feed.pace
+    if feed.steps is None and not pace.compiles:  # how much is left to train is not known yet
         return function(content)
     seconds = stopwatch(pace)
     returned = function(content)

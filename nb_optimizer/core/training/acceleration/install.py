@@ -24,12 +24,12 @@ from nb_optimizer.core.training.acceleration.pace import (
     Pace,
 )
 from nb_optimizer.core.training.acceleration.passes import Compiled, kind_of, unsuited
-from nb_optimizer.core.training.acceleration.resident import resident
+from nb_optimizer.core.training.acceleration.resident import budget, resident
 from nb_optimizer.core.training.acceleration.ways import ROW_WAYS, STREAM_WAYS
 from nb_optimizer.core.training.keras_input import (
+    improve_stream,
     order_of,
     replaced_input,
-    stream_of,
 )
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Acceleration:
         self.why_not = _unfit(fit)
         self._training: Feed | None = None
         self._validation: Feed | None = None
-        self._validation_steps = 0
+        self._of_data = ""  # what was done to the input, for the record
         self._inputs = 0
         self._is_on = False
         self._originals: tuple[Any, Any] = (None, None)
@@ -97,29 +97,25 @@ class Acceleration:
             return None
         is_training = self._inputs == 1
         feed = self._make_feed(source, is_training=is_training)
-        if feed is None:
-            return None
         if is_training:
             self._training = feed
         else:
             self._validation = feed
-            self._validation_steps = int(source.num_batches or 0)
         return feed
 
-    def _make_feed(self, source: Any, *, is_training: bool) -> Feed | None:
+    def _make_feed(self, source: Any, *, is_training: bool) -> Feed:
         left = self._training_left if is_training else self._validation_left
         known = self._by_rule(source) or (self.known() if is_training else "")
         chosen = self._tell if is_training else _nobody
         kind = functools.partial(kind_of, self._fit.model, self._fit.framework)
-        if (dataset := stream_of(source)) is not None:
-            pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, kind=kind, chosen=chosen)
-            return StreamFeed(dataset, int(source.num_batches), pace)
-        data, why_not = resident(source)
-        if data is None:
-            self.why_not = why_not
-            return None
-        pace = Pace((PLAIN, *ROW_WAYS), left, known=known, kind=kind, chosen=chosen)
-        return RowFeed(source, data, order_of(source), pace)
+        if (data := resident(source)) is not None:
+            pace = Pace((PLAIN, *ROW_WAYS), left, known=known, kind=kind, chosen=chosen)
+            return RowFeed(source, data, order_of(source), pace)
+        told = improve_stream(source, budget())
+        if is_training and told:
+            self._of_data = f"; {told}"
+        pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, kind=kind, chosen=chosen)
+        return StreamFeed(source, pace)
 
     def is_over(self, feed: Feed) -> bool:
         """Whether Keras' own input serves: plain steps have won, or nobody here takes blocks.
@@ -148,19 +144,18 @@ class Acceleration:
             if isinstance(iterator, Block):
                 return iterator.feed.run(step, iterator)
             feed = self._training if is_training else self._validation
-            return timed(original, iterator, feed.pace if feed else None)
+            return timed(original, iterator, feed)
 
         return run
 
     def _training_left(self) -> int:
-        fit, steps = self._fit, self._fit.record.begin.steps or 0
+        fit, steps = self._fit, (self._training.steps if self._training else 0) or 0
         epochs = fit.record.planned_epochs - fit.watch.epoch
         return epochs * steps + steps - max(0, fit.watch.step)
 
     def _validation_left(self) -> int:
-        fit = self._fit
-        epochs = fit.record.planned_epochs - fit.watch.epoch
-        return epochs * self._validation_steps
+        epochs = self._fit.record.planned_epochs - self._fit.watch.epoch
+        return epochs * ((self._validation.steps if self._validation else 0) or 0)
 
     def _by_rule(self, source: Any) -> str:
         """Return what a seed demands: a way that does not depend on how fast anything was."""
@@ -202,7 +197,7 @@ class Acceleration:
         self._emit(pace.way, pace.gain, text)
 
     def _emit(self, way: str, gain: float, text: str) -> None:
-        self._fit.emit(ev.Accelerated(time.time(), way, round(gain, 2), text))
+        self._fit.emit(ev.Accelerated(time.time(), way, round(gain, 2), text + self._of_data))
 
 
 def _nobody() -> None:

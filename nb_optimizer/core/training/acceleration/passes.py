@@ -35,7 +35,7 @@ from nb_optimizer.core.training.acceleration.pace import (
 from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import PredictWays
 from nb_optimizer.core.training.framework import Framework
-from nb_optimizer.core.training.keras_input import order_of, replaced_input, stream_of
+from nb_optimizer.core.training.keras_input import order_of, replaced_input
 from nb_optimizer.core.training.sampling import accelerator
 
 _FUNCTIONS = {"evaluate": "test", "predict": "predict"}
@@ -121,7 +121,7 @@ class Passes:
             block = content[0] if kind == "predict" else content
             if isinstance(block, Block):
                 return block.feed.run(step, block)
-            return timed(compiled.original, content, feeds[0].pace if feeds else None)
+            return timed(compiled.original, content, feeds[0] if feeds else None)
 
         make = blocks_under(feed_for, lambda feed: feed.pace.is_final and feed.pace.way == PLAIN)
         setattr(model, name, run)
@@ -138,16 +138,13 @@ class Passes:
         """Return what feeds a call in blocks, or nothing where its input can't be."""
         if compiled.way == PLAIN:
             return None
-        if (dataset := stream_of(source)) is not None:
-            if kind == "predict":
-                return None
-            feed: Feed = StreamFeed(dataset, source.num_batches, self._pace(source, compiled))
-        else:
-            data, _ = resident(source)
-            if data is None:
-                return None
+        if (data := resident(source)) is not None:
             pace, order = self._pace(source, compiled, *_MORE[kind]), order_of(source)
-            feed = _FEEDS[kind](source, data, order, pace)
+            feed: Feed = _FEEDS[kind](source, data, order, pace)
+        elif kind == "predict" or not source.num_batches:
+            return None
+        else:
+            feed = StreamFeed(source, self._pace(source, compiled))
         feed.made = compiled.made
         return feed
 

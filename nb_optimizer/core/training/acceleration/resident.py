@@ -39,18 +39,21 @@ class Resident:
         return tf.nest.map_structure(take, self._arrays)
 
 
-def resident(source: Any) -> tuple[Resident | None, str]:
-    """Return an input's arrays, or ``None`` and the reason why they can't lie on the device."""
+def resident(source: Any) -> Resident | None:
+    """Return an input's arrays, or ``None`` where they can't all lie on the device."""
     arrays = arrays_of(source)
     if arrays is None:
-        return None, "the input is neither arrays nor a tf.data.Dataset of known length"
+        return None
     tf: Any = importlib.import_module("tensorflow")
     if not all(_is_dense(tf, leaf) for leaf in tf.nest.flatten(arrays)):
-        return None, "the input holds more than dense arrays"
+        return None
     data = Resident(arrays)
-    if data.size > psutil.virtual_memory().available / _SHARE_OF_MEMORY:
-        return None, f"the data ({data.size / 2**20:,.0f} MB) is too large to be kept in memory"
-    return data, ""
+    return data if data.size <= budget() else None
+
+
+def budget() -> float:
+    """Return the bytes that data may take."""
+    return float(psutil.virtual_memory().available / _SHARE_OF_MEMORY)
 
 
 def _is_dense(tf: Any, leaf: Any) -> bool:

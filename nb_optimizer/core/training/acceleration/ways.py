@@ -108,26 +108,53 @@ class PredictWays(RowWays):
 
 
 class StreamWays:
-    """Steps on the batches of an iterator, drawn in the graph."""
+    """Steps on the batches of an iterator, drawn in the graph.
 
-    def __init__(self, step: Step, made: dict[Any, Any]) -> None:
+    Where the data ``may_end`` before so many steps are done, the loop looks for the end: an error
+    in it would drop what is still under way.
+    """
+
+    def __init__(self, step: Step, made: dict[Any, Any], *, may_end: bool) -> None:
         self._tf: Any = importlib.import_module("tensorflow")
         self._step = step
         self._made = made
+        self._may_end = may_end
+        self._drawn: Any = None  # a batch that was drawn and is not trained on yet
+        self._proven: set[str] = set()
 
     def run(self, way: str, iterator: Any, steps: int) -> Any:
         """Run ``steps`` steps on the next batches of ``iterator``."""
-        if way not in self._made:
-            self._made[way] = self._make(way, iterator.element_spec)
-        return self._made[way](iterator, self._tf.constant(steps))
+        step, loop = self._find(way, iterator.element_spec)
+        logs = None
+        if way not in self._proven or self._drawn is not None:
+            # A first batch is drawn apart: where compiling fails, another way still trains on it.
+            self._drawn = next(iterator) if self._drawn is None else self._drawn
+            logs, self._drawn, steps = step(self._drawn), None, steps - 1
+            self._proven.add(way)
+        if steps:
+            ran, later = loop(iterator, self._tf.constant(steps))
+            logs = later if int(ran) else logs
+        if logs is None:
+            raise StopIteration
+        return logs
+
+    def _find(self, way: str, batch: Any) -> Any:
+        key = (way, repr(batch))
+        if key not in self._made:
+            self._made[key] = self._make(way, batch)
+        return self._made[key]
 
     def _make(self, way: str, batch: Any) -> Any:
         tf = self._tf
         step = _traced(tf, self._step, batch)
         if way == XLA:
             step = _by_xla(tf, step, batch)
-        loop = _repeated(tf, step, lambda batches, _: (next(batches),))
-        return tf.function(loop, reduce_retracing=True)
+        if self._may_end:
+            loop = _until_end(tf, step)
+        else:
+            repeated = _repeated(tf, step, lambda batches, _: (next(batches),))
+            loop = _plainly(tf, lambda batches, steps: (steps, repeated(batches, steps)))
+        return step, tf.function(loop, reduce_retracing=True)
 
     def is_odd(self, iterator: Any) -> bool:  # noqa: ARG002 - as RowWays
         """Batches of any size run in the same way."""
@@ -143,14 +170,9 @@ def _repeated(tf: Any, step: Any, batch: Callable[[Any, Any], tuple[Any, ...]]) 
 
     ``step`` is traced already: its outputs give the loop its shapes, and nothing is compiled twice.
     """
-    shapes = tf.nest.map_structure(lambda t: t.shape, step.structured_outputs)
-
-    def zeros(t: Any) -> Any:
-        known = t.shape.as_list() if t.shape.rank is not None else []
-        return tf.zeros([size or 0 for size in known], t.dtype)
 
     def loop(content: Any, steps: Any) -> Any:
-        nothing = tf.nest.map_structure(zeros, step.structured_outputs)
+        nothing, shapes = _nothing(tf, step)
         _, logs = tf.while_loop(
             lambda i, _: i < steps,
             lambda i, _: (i + 1, step(*batch(content, i))),
@@ -159,7 +181,45 @@ def _repeated(tf: Any, step: Any, batch: Callable[[Any, Any], tuple[Any, ...]]) 
         )
         return logs
 
-    return tf.autograph.experimental.do_not_convert(loop)
+    return _plainly(tf, loop)
+
+
+def _until_end(tf: Any, step: Any) -> Any:
+    """Return a function ``(iterator, steps)`` that runs ``step`` while there are batches.
+
+    It returns how many steps it ran, and the logs of the last.
+    """
+
+    def loop(iterator: Any, steps: Any) -> Any:
+        def one(i: Any, _: Any, logs: Any) -> Any:
+            batch = iterator.get_next_as_optional()
+            return tf.cond(
+                batch.has_value(),
+                lambda: (i + 1, True, step(batch.get_value())),
+                lambda: (i, False, logs),
+            )
+
+        nothing, shapes = _nothing(tf, step)
+        ran, _, logs = tf.while_loop(
+            lambda i, more, _: more & (i < steps),
+            one,
+            (tf.constant(0), tf.constant(True), nothing),  # noqa: FBT003 - a tensor
+            shape_invariants=(tf.TensorShape([]), tf.TensorShape([]), shapes),
+        )
+        return ran, logs
+
+    return _plainly(tf, loop)
+
+
+def _nothing(tf: Any, step: Any) -> tuple[Any, Any]:
+    """Return logs to begin a loop with, and the shapes of those that a traced step returns."""
+
+    def zeros(t: Any) -> Any:
+        known = t.shape.as_list() if t.shape.rank is not None else []
+        return tf.zeros([size or 0 for size in known], t.dtype)
+
+    logs = step.structured_outputs
+    return tf.nest.map_structure(zeros, logs), tf.nest.map_structure(lambda t: t.shape, logs)
 
 
 def _by_xla(tf: Any, step: Any, *specs: Any) -> Any:
@@ -168,6 +228,10 @@ def _by_xla(tf: Any, step: Any, *specs: Any) -> Any:
 
 
 def _traced(tf: Any, function: Any, *specs: Any, **options: Any) -> Any:
-    """Trace a function for arguments like ``specs``, as Keras does: without AutoGraph."""
-    plain = tf.autograph.experimental.do_not_convert(function)
-    return tf.function(plain, **options).get_concrete_function(*specs)
+    """Trace a function for arguments like ``specs``."""
+    return tf.function(_plainly(tf, function), **options).get_concrete_function(*specs)
+
+
+def _plainly(tf: Any, function: Any) -> Any:
+    """Keep AutoGraph away, as Keras does."""
+    return tf.autograph.experimental.do_not_convert(function)

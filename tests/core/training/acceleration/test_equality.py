@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from nb_optimizer.core.training.acceleration import blocks, pace
 from nb_optimizer.core.training.acceleration.install import Acceleration
-from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, XLA
+from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, PLAIN, XLA
 
 ROWS, EPOCHS, BATCH = 330, 5, 32  # the last batch is not full
 
@@ -201,6 +202,36 @@ def test_same_history_and_weights(case, way, train, monkeypatch, plain_results):
         np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
     if way == LOOP and case is not transformer:  # its validation loss differs in the last bit
         assert history == plain_history
+
+
+def mobilenet():
+    import keras
+
+    net = keras.applications.MobileNetV2((32, 32, 3), alpha=0.35, weights=None, classes=3)
+    net.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    x, y = rows(32, 32, 3)
+    return net, {"x": x[:70], "y": y[:70]}
+
+
+@pytest.mark.parametrize("case", [mlp, mobilenet], ids=lambda c: c.__name__)
+def test_steps_that_stay_plain_compute_the_same(case, train, monkeypatch):
+    import keras
+
+    monkeypatch.setattr(pace, "_SLOW_STEP", 0.0)  # nothing but plain steps is tried
+    monkeypatch.setattr(blocks, "_MOST_BATCHES", 2)
+
+    def history(accelerate):
+        keras.utils.set_random_seed(9)
+        net, arguments = case()
+        with train(accelerate=accelerate) as run:
+            return net.fit(**arguments, batch_size=10, epochs=2).history, run
+
+    expected, _ = history("off")
+    found, run = history("auto")
+    assert run.record.accelerated.way == PLAIN
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize("way", [FUSED, XLA])
