@@ -147,3 +147,76 @@ def test_fine_tuning_is_a_run_of_its_own_that_is_shown(kernel):
         " 'prune' in nbo.runs()[-1].name)"
     )
     assert said.strip() == "True 0.6 True"
+
+
+def test_fine_tuning_on_devices_leaves_the_kernel_where_tensorflow_runs_already(kernel):
+    line = "%compress model --prune 0.6 --quantize float16 --epochs 2"
+    data = "--data x_test,y_test --train x_train,y_train"
+    reply, said, shown = kernel.run(f"{line} --devices cpu:2 -o two {data}")
+    assert reply["status"] == "ok", said
+    assert "epoch 2/2" in said and "float16:" in said  # the run and the rows, live
+    assert "recommended:" in shown[-1]["text/plain"]
+    kernel.run(f"{line} -o one {data}")
+    _, said, _ = kernel.run(
+        "a, b = (r.candidates[0].load().get_weights() for r in (two, one))\n"
+        "print(two.status, max(abs(a - b).max() for a, b in zip(a, b)) < 1e-5,\n"
+        "      all((a == b).all() for a, b in zip(before, model.get_weights())))\n"
+        "print([n.text for n in two.record.notes])\n"
+        "import os; print(os.listdir('.nb_optimizer/jobs'))"
+    )
+    assert said.startswith("completed True True"), said
+    assert "on 2 devices (CPU:0, CPU:1)" in said and "a process of its own" in said
+    assert said.strip().endswith("[]")
+
+
+def test_a_model_that_cannot_leave_the_kernel_is_one_line(kernel):
+    reply, said, _ = kernel.run(
+        "class Own(keras.layers.Layer):\n"
+        "    def __init__(self, units):\n"
+        "        super().__init__()\n"
+        "        self.inside = keras.layers.Dense(units)\n"
+        "    def call(self, x):\n"
+        "        return self.inside(x)\n"
+        "entry = keras.Input((12,))\n"
+        "end = keras.layers.Dense(2, activation='softmax')(Own(64)(entry))\n"
+        "odd = keras.Model(entry, end)\n"
+        "odd.compile('adam', 'sparse_categorical_crossentropy')"
+    )
+    assert reply["status"] == "ok", said
+    data = "--data x_test,y_test --train x_train,y_train"
+    reply, _, _ = kernel.run(f"%compress odd --prune 0.5 --devices cpu:2 {data}")
+    assert reply["ename"] == "UsageError" and "\n" not in reply["evalue"]
+    assert "--devices cpu:2 needs a process of its own here" in reply["evalue"]
+
+
+def test_an_interrupt_reaches_the_process_of_a_compression(kernel):
+    pressed = []
+
+    def press(text):
+        if "100,000 epochs" in text and not pressed:
+            pressed.append(kernel.manager.interrupt_kernel())
+
+    line = "%compress model --prune 0.6 --quantize float16 --epochs 100000 --devices cpu:2 -o cut"
+    reply, said, _ = kernel.run(
+        f"{line} --data x_test,y_test --train x_train,y_train", during=press
+    )
+    assert pressed
+    assert reply["status"] == "ok", said
+    _, said, _ = kernel.run("print(cut.status, cut.baseline.bytes > 0, 'kept' in cut.reason)")
+    assert said.strip() == "stopped True True"
+
+
+@pytest.mark.parametrize(
+    ("wish", "words"),
+    [
+        ("tpu", "sees no TPU here. One can be had in Colab"),
+        ("gpu:0,1", "sees no GPU here"),
+        ("gpx", 'Did you mean "gpu"?'),
+    ],
+)
+def test_devices_that_are_not_there_are_one_line(kernel, wish, words):
+    reply, _, _ = kernel.run(
+        f"%compress model --prune 0.5 --devices {wish} --data x_test,y_test --train x_train,y_train"
+    )
+    assert reply["ename"] == "UsageError"
+    assert words in reply["evalue"] and "\n" not in reply["evalue"]

@@ -9,16 +9,20 @@ from __future__ import annotations
 
 import contextlib
 import random
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from nb_optimizer.core.compression.data import Array, Data
+from nb_optimizer.core.devices import preflight, strategy
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.plan import TrainPlan
+from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.store import Store
 from nb_optimizer.core.watching import ViewFactory, silent
 
@@ -43,6 +47,8 @@ class FineTuning:
     view: ViewFactory = silent
     quiet: bool = True  # inside a search: no panel and no run of its own
     deadline: float | None = None  # time.monotonic(), for searches
+    devices: str | None = None  # as ``--devices`` says them; ``None``: no strategy
+    tell: Callable[[str], None] = lambda _: None  # what the devices change
     stopped: bool = False
     _targets: tuple[Any, Any] | None = None
 
@@ -62,13 +68,13 @@ class FineTuning:
             TimeIsUpError: the deadline passed; the weights are of no use.
         """
         loss, targets = self.loss_and_targets()
-        steps = epochs * -(-len(self.train) // BATCH)
-        model.compile(self._optimizer(steps, rate), loss, metrics=self._metrics(targets))
+        steps = epochs * self.steps_per_epoch
         watch = [*callbacks, *([_Deadline.of(self.deadline)] if self.deadline else [])]
-        with _seeded(self.seed), self._shown(name):
+        with _seeded(self.seed), self._watched(name):
+            model.compile(self._optimizer(steps, rate), loss, metrics=self._metrics(targets))
             model.fit(
-                self.train.for_keras(), targets, batch_size=BATCH, epochs=epochs, callbacks=watch,
-                verbose=0,
+                self.train.for_keras(), targets, batch_size=self.batch, epochs=epochs,
+                callbacks=watch, verbose=0,
             )  # fmt: skip
         if self.deadline and time.monotonic() > self.deadline:
             raise TimeIsUpError
@@ -76,19 +82,54 @@ class FineTuning:
     @property
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has."""
-        return -(-len(self.train) // BATCH)
+        return -(-len(self.train) // self.batch)
+
+    @property
+    def batch(self) -> int:
+        """How many rows a batch has, on all devices together."""
+        return preflight.divisible(BATCH, self.replicas)
+
+    @property
+    def replicas(self) -> int:
+        """How many copies of the model are trained together."""
+        return strategy.chosen(self.devices).replicas if self.devices else 1
 
     @contextlib.contextmanager
-    def _shown(self, name: str) -> Iterator[None]:
-        if self.quiet:
+    def on_devices(self) -> Iterator[None]:
+        """Within the block, models are made for the devices that train them."""
+        if self.devices:
+            self.loss_and_targets()  # asks the float model, which is on none of them
+        with strategy.scope(self.devices):
+            yield
+
+    @contextlib.contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        if self.quiet and self.devices is None:
             yield
             return
         from nb_optimizer.core.training.session import Training  # noqa: PLC0415 - loads Keras
 
-        plan = TrainPlan(name=name[:80], restore_best=False, checkpoint=False, accelerate="off")
-        with Training(plan, store=self.store, view=self.view) as run:
+        plan = TrainPlan(
+            name=name[:80], restore_best=False, checkpoint=False, accelerate="off",
+            devices=self.devices,
+        )  # fmt: skip
+        with contextlib.ExitStack() as stack:
+            store, view = self.store, self.view
+            if self.quiet:  # what a strategy needs is wanted, a run is not
+                folder = stack.enter_context(tempfile.TemporaryDirectory())
+                store, view = Store(Path(folder)), silent
+            run = stack.enter_context(Training(plan, store=store, view=view))
             yield
         self.stopped = self.stopped or run.status == "stopped"
+        if self.devices:
+            self._tell_devices(run.record)
+
+    def _tell_devices(self, record: RunRecord) -> None:
+        if self.batch != BATCH:
+            self.tell(preflight.grown(BATCH, self.batch, self.replicas))
+        for note in record.notes:
+            if record.scaling is None or note.text != record.scaling.text:
+                self.tell(note.text)
 
     def _optimizer(self, steps: int, share: float) -> Any:
         import keras  # noqa: PLC0415 - loads on first use

@@ -10,6 +10,7 @@ import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from nb_optimizer.core.devices import wish
 from nb_optimizer.core.errors import UserError, nearest
 
 QUANTIZE = ("float16", "dynamic", "int8", "int16x8", "int4", "qat")
@@ -55,6 +56,10 @@ class CompressPlan:
     epochs: int | None = _option(None, "fine-tune for N epochs (default: 6)", kind=int)
     time: str = _option("", "stop searching after this long, as 90s, 10m", kind=str, value="10m")
     engine: str = _option("auto", "who prunes, clusters and trains", kind=str, choices=ENGINES)
+    devices: str = _option(
+        "", "fine-tune on several devices: auto, none, a number, cpu:N, gpu:0,1 or tpu", kind=str,
+        value="WISH",
+    )  # fmt: skip
     out_dir: str = _option("", "also write the recommended file here", kind=str, value="FOLDER")
     live: str = _option(
         "auto", "how to show fine-tuning", kind=str, choices=("auto", "html", "text", "off")
@@ -174,7 +179,7 @@ class Recipe:
         return cls(**values)
 
 
-_WORDS = ("prune", "budget", "max_size", "time")  # numbers are welcome, too
+_WORDS = ("prune", "budget", "max_size", "time", "devices")  # numbers are welcome, too
 
 
 def _percent(text: str) -> float:
@@ -228,6 +233,8 @@ def _check_words(plan: CompressPlan) -> list[str]:
         for f in fields(plan)
         if "choices" in f.metadata and getattr(plan, f.name) not in f.metadata["choices"]
     ]
+    if plan.devices and (fault := wish.fault(plan.devices)):
+        wrong.append(fault)
     for name in plan.quantize.split(",") if plan.quantize else []:
         if name not in QUANTIZE:
             right = f"--quantize takes {', '.join(QUANTIZE)}, got {name!r}."

@@ -150,8 +150,8 @@ def rounding_layer(name: str) -> Any:
 
         def _follow(self, value: Any) -> None:
             keep = 0.0 if self.collecting else _MOMENTUM
-            low = tf.minimum(tf.reduce_min(value), 0.0)
-            high = tf.maximum(tf.reduce_max(value), 0.0)
+            low = tf.reduce_min(_of_all(tf.minimum(tf.reduce_min(value), 0.0)))
+            high = tf.reduce_max(_of_all(tf.maximum(tf.reduce_max(value), 0.0)))
             self.low.assign(keep * self.low + (1 - keep) * low)
             self.high.assign(keep * self.high + (1 - keep) * high)
 
@@ -159,6 +159,18 @@ def rounding_layer(name: str) -> Any:
             return shape
 
     return Rounded(name=name)
+
+
+def _of_all(value: Any) -> Any:
+    """Return a number of each device that takes part in this step, on all of them."""
+    import tensorflow as tf  # noqa: PLC0415 - loads on first use
+
+    context = tf.distribute.get_replica_context()
+    count = 1 if context is None else context.num_replicas_in_sync
+    if count == 1:
+        return value
+    own = tf.one_hot(context.replica_id_in_sync_group, count) * tf.stop_gradient(value)
+    return context.all_reduce(tf.distribute.ReduceOp.SUM, own)
 
 
 def _round_kernels(layer: Any, plain: Any, shared: set[str], bits: int) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store as stores
+from nb_optimizer.core.compression import checks, picks
 from nb_optimizer.core.compression import data as data_module
-from nb_optimizer.core.compression import picks
 from nb_optimizer.core.compression.bench import CALIBRATION_ROWS, Bench
 from nb_optimizer.core.compression.data import Data
 from nb_optimizer.core.compression.plan import CompressPlan, Recipe
@@ -23,6 +23,7 @@ from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
 from nb_optimizer.core.compression.trained import Trained
 from nb_optimizer.core.compression.workers import WorkerError
+from nb_optimizer.core.devices import strategy
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
@@ -45,6 +46,7 @@ class Compressing:
         store: where the run is kept.
         view: shows fine-tuning; ``show`` is called whenever a row was added.
         kind: the class of the result.
+        path: where this run is kept, if it was begun elsewhere.
     """
 
     def __init__(  # noqa: PLR0913 - what differs between a notebook, a script and a test
@@ -59,10 +61,12 @@ class Compressing:
         view: ViewFactory = silent,
         show: Show = lambda _: None,
         kind: type[CompressionResult] = CompressionResult,
+        path: Path | None = None,
     ) -> None:
-        self.plan, self.model, self.show = plan, model, show
+        self.plan, self.model, self.show, self.view = plan, model, show, view
+        self.recipe = recipe
         self.recipes = plan.recipes() if recipe is None else [_recipe(recipe)]
-        _check_model(model)
+        checks.check_model(model)
         if held_out is None:
             message = "--data x,y is needed: held-out inputs and labels to score on."
             raise UserError(message)
@@ -70,9 +74,10 @@ class Compressing:
         self.train = None if train is None else data_module.read(model, train, "--train")
         data_module.check_apart(self.held_out, self.train)
         if not plan.searches and self.train is None:
-            _check_has_training([r for r in self.recipes if r.trains])
+            checks.check_has_training([r for r in self.recipes if r.trains])
+        self.devices = checks.devices(plan)
         self.store = store or Store()
-        self.path = self.store.create("compress")
+        self.path = path or self.store.create("compress")
         self.record = RunRecord()
         self.result = kind(self.path, self.record)
         self._faults: list[OSError] = []
@@ -82,12 +87,23 @@ class Compressing:
 
     # ---- the whole call
 
-    def run(self) -> CompressionResult:
-        """Make everything, keep what is there when time or patience ends, return the result."""
+    def run(self, note: str = "") -> CompressionResult:
+        """Make everything, keep what is there when time or patience ends, return the result.
+
+        Where the devices cannot be had in this process, that happens in another one; ``note`` is
+        what to tell of it.
+        """
+        if checks.trains_here(self) and strategy.needs_fresh_process(self.devices):
+            from nb_optimizer.core.compression.away import elsewhere  # noqa: PLC0415 - as needed
+
+            self._journal.close()
+            return elsewhere(self)
         stores.open_here.add(self.path.resolve())
         status, reason = "completed", ""
         try:
             self._begin()
+            if note:
+                self.note(note)
             with contextlib.closing(Bench(self.path, *self._split())) as self.bench:
                 self._make()
         except KeyboardInterrupt:
@@ -211,6 +227,8 @@ class Compressing:
         ))  # fmt: skip
         if few := data_module.few_rows(self.held_out):
             self.note(few, "warning")
+        if self.devices and not (self.plan.searches or any(r.trains for r in self.recipes)):
+            self.note("--devices changes nothing: nothing here is fine-tuned")
 
     def _options(self) -> dict[str, Any]:
         default = CompressPlan()
@@ -245,21 +263,6 @@ class Compressing:
         self._journal.close()
         stores.open_here.discard(self.path.resolve())
         self.show(self.result)
-
-
-def _check_model(model: Any) -> None:
-    if not hasattr(model, "count_params") or not hasattr(model, "predict"):
-        message = f"%compress takes a Keras model, got {type(model).__name__}."
-        raise UserError(message)
-    if not getattr(model, "built", False):
-        message = "The model is not built yet: call it once on data, or give it an Input."
-        raise UserError(message)
-
-
-def _check_has_training(recipes: list[Recipe]) -> None:
-    if recipes:
-        message = f"{recipes[0].name} fine-tunes the model: give it data with --train x,y."
-        raise UserError(message)
 
 
 def _metric_names(model: Any) -> list[str]:

@@ -14,7 +14,7 @@ import cloudpickle
 import numpy as np
 
 from nb_optimizer.core.compression import graph, workers
-from nb_optimizer.core.compression.finetune import BATCH, FineTuning
+from nb_optimizer.core.compression.finetune import FineTuning
 from nb_optimizer.core.compression.plan import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.errors import UserError
@@ -49,6 +49,7 @@ def train(session: Compressing, tuning: FineTuning, recipe: Recipe, model: Any) 
         "classes": str(folder / CLASSES) if own else "",
         "recipe": recipe.to_dict(),
         "seed": tuning.seed,
+        "devices": tuning.devices,
     }
     try:
         model.save(folder / "model.keras")
@@ -106,7 +107,7 @@ def _fit_settings(tuning: FineTuning, recipe: Recipe) -> dict[str, Any]:
         "optimizer": type(optimizer).__name__ if optimizer is not None else "Adam",
         "rate": tuning.rate,
         "epochs": recipe.epochs,
-        "batch": BATCH,
+        "batch": tuning.batch,
     }
 
 

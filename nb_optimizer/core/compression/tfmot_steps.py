@@ -65,13 +65,25 @@ def cluster(job: Job, made: Translation) -> tuple[Any, list[Any]]:
     return _wrapped(job, made, wrap, lambda layer: _accepts(wrap, layer)), []
 
 
-def quantize(job: Job) -> None:
-    """Train with 8-bit rounding, write the 8-bit file, carry the weights back."""
+def quantize(job: Job) -> Any:
+    """Train with 8-bit rounding, carry the weights back, return the model that was trained."""
+    kept = {k.name: np.asarray(k.variable) != 0 for k in kernels.all_kernels(job.source)}
+    job.begun_with = job.source.get_weights()
+    made = job.translated(fold=True)
+    model = _rounding(job, made)
+    job.fit(model, [], SHORT)
+    _carry_back(job, made, model)
+    if job.recipe.prune:  # TF-MOT masks them inside its wrapper only
+        for kernel in kernels.all_kernels(job.source):
+            kernel.variable.assign(np.asarray(kernel.variable) * kept[kernel.name])
+    return model
+
+
+def _rounding(job: Job, made: Translation) -> Any:
+    """Return the model as TF-MOT trains it: what it supports feels 8-bit rounding."""
     import tf_keras  # noqa: PLC0415 - this process only
 
-    kept = {k.name: np.asarray(k.variable) != 0 for k in kernels.all_kernels(job.source)}
     quantization = job.tfmot.quantization.keras
-    made = job.translated(fold=True)
     registry = importlib.import_module(_BITS + "default_8bit_quantize_registry")
     known = registry.Default8BitQuantizeRegistry()
     model = tf_keras.models.clone_model(
@@ -81,13 +93,7 @@ def quantize(job: Job) -> None:
         ),
     )
     with quantization.quantize_scope(opaque.classes()):
-        model = quantization.quantize_apply(model, _scheme(job))
-    job.fit(model, [], SHORT)
-    _write(job, model)
-    _carry_back(job, made, model)
-    if job.recipe.prune:  # TF-MOT masks them inside its wrapper only
-        for kernel in kernels.all_kernels(job.source):
-            kernel.variable.assign(np.asarray(kernel.variable) * kept[kernel.name])
+        return quantization.quantize_apply(model, _scheme(job))
 
 
 def _wrapped(job: Job, made: Translation, wrap: Any, supported: Any) -> Any:
@@ -153,9 +159,16 @@ def _scheme(job: Job) -> Any:
     return module.Default8BitQuantizeScheme()
 
 
-def _write(job: Job, model: Any) -> None:
+def write(job: Job, trained: Any) -> None:
+    """Write the 8-bit file; called outside of the strategy, under which nothing is converted."""
     import tensorflow as tf  # noqa: PLC0415 - this process only
 
+    model = trained
+    if job.request["devices"]:
+        job.source = job.load()
+        job.source.set_weights(job.begun_with)  # the scheme looks at zeros and shared values
+        model = _rounding(job, job.translated(fold=True))
+        model.set_weights(trained.get_weights())
     if job.recipe.cluster:
         model = job.tfmot.experimental.combine.strip_clustering_cqat(model)
     specs = [

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from nb_optimizer.core.compression import kernels, tfmot_steps
+from nb_optimizer.core.compression import graph, kernels, tfmot_steps
 from nb_optimizer.core.compression.bridge.translate import TOLERANCE, Translation, translate
 from nb_optimizer.core.compression.plan import Recipe
 from nb_optimizer.core.compression.tfmot_steps import SHORT
+from nb_optimizer.core.devices import preflight, strategy
 
 _CHECKED = 8  # rows on which both models must agree
 _FLOOR = 0.02
@@ -41,34 +42,59 @@ class Job:
     """One request: its data, its model in both packages, what there is to tell."""
 
     def __init__(self, request: dict[str, Any]) -> None:
-        import keras  # noqa: PLC0415 - this process only
-        import tf_keras  # noqa: PLC0415 - as above
+        import tf_keras  # noqa: PLC0415 - this process only
 
         self.tfmot = load_tfmot()
         self.request = request
         self.recipe = Recipe.from_dict(request["recipe"])
         self.notes: list[str] = []
+        self.begun_with: list[Any] = []  # the weights that 8-bit training began with
         self.inputs = [np.load(f, allow_pickle=False) for f in request["inputs"].values()]
         self.names = list(request["inputs"])
         self.targets = np.load(request["targets"], allow_pickle=False)
         tf_keras.utils.set_random_seed(request["seed"])
-        self.source = keras.models.load_model(request["model"], _own(request), compile=False)
+        self.source = self.load()
         chosen, left = kernels.choose(self.source)
         self.chosen = {k.layer.name for k in chosen}
         if self.recipe.prune or self.recipe.cluster:
             self.notes += [f"left alone: {n} ({why})" for n, why in left.items()]
 
+    def load(self) -> Any:
+        """Return the Keras 3 model as it was sent."""
+        import keras  # noqa: PLC0415 - this process only
+
+        request = self.request
+        return keras.models.load_model(request["model"], _own(request), compile=False)
+
     def run(self) -> None:
         """Do every step of the recipe, one after another."""
+        with strategy.scope(self.request["devices"]) as devices:
+            if devices is not None:
+                self.source = self.load()
+                self._tell(devices.num_replicas_in_sync)
+            rounded = self._steps()
+            self.source.save(self.request["result"])
+        if rounded is not None:
+            tfmot_steps.write(self, rounded)
+
+    def _steps(self) -> Any | None:
+        """Train; return the model that feels 8-bit rounding, if the recipe has one."""
         if self.recipe.prune:
             strip = self.tfmot.sparsity.keras.strip_pruning
             self.step(tfmot_steps.prune, strip, 1)
         if self.recipe.cluster:
             strip = self.tfmot.clustering.keras.strip_clustering
             self.step(tfmot_steps.cluster, strip, SHORT)
+        return tfmot_steps.quantize(self) if self.recipe.qat else None
+
+    def _tell(self, count: int) -> None:
+        rows = self.request["batch"]
+        self.notes.append(f"TF-MOT trained on {count} devices, {rows} rows per batch")
         if self.recipe.qat:
-            tfmot_steps.quantize(self)
-        self.source.save(self.request["result"])
+            self.notes.append(
+                "TF-MOT takes the ranges of its 8-bit training from each device alone"
+            )
+        preflight.tell_differences(self.source, graph.sublayers(self.source), count, self.notes)
 
     def step(self, wrap: Any, strip: Any, part: int) -> None:
         """Wrap, train, strip, and carry the weights back to the Keras 3 model."""
@@ -142,7 +168,9 @@ def _own(request: dict[str, Any]) -> Any:
 
 def main(path: Path) -> None:
     """Do a request and write its answer."""
-    job = Job(json.loads(path.read_text()))
+    request = json.loads(path.read_text())
+    strategy.needs_fresh_process(request["devices"])  # divides the processor before it is used
+    job = Job(request)
     job.run()
     partial = path.with_suffix(".part")
     partial.write_text(json.dumps({"notes": list(dict.fromkeys(job.notes))}))

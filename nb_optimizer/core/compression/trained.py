@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,18 +80,22 @@ class Trained:
         graph.graph_of(self._session.model)  # a clear word where there is none
         if recipe.engine == "tfmot" and (recipe.prune or recipe.cluster or recipe.qat):
             return self._by_tfmot(recipe)
+        step, start = self._last(recipe)
+        before = self.model(start)
+        with self.tuning.on_devices():
+            model = step(recipe, copy(before))
+        return copy(model) if self.tuning.devices else model
+
+    def _last(self, recipe: Recipe) -> tuple[Callable[[Recipe, Any], Any], Recipe]:
+        """Return the last step of a recipe, and the recipe of what it starts from."""
         if recipe.qat:
-            return self._qat(recipe, self._copy_of(replace(recipe, qat=False, quantize="")))
+            return self._qat, replace(recipe, qat=False, quantize="")
         if recipe.cluster:
-            return self._cluster(recipe, self._copy_of(replace(recipe, cluster=0)))
+            return self._cluster, replace(recipe, cluster=0)
         if recipe.prune or recipe.layers:
             before = Recipe.from_dict(recipe.start) if recipe.start else None
-            start = before or replace(recipe, prune="", layers={}, start={})
-            return self._prune(recipe, self._copy_of(start))
-        return self._shrink(recipe)
-
-    def _copy_of(self, recipe: Recipe) -> Any:
-        return copy(self.model(recipe))
+            return self._prune, before or replace(recipe, prune="", layers={}, start={})
+        return self._shrink, Recipe()
 
     def _prune(self, recipe: Recipe, model: Any) -> Any:
         chosen = self._chosen(model)
@@ -133,10 +138,10 @@ class Trained:
         twin.give_back()
         return model
 
-    def _shrink(self, recipe: Recipe) -> Any:
+    def _shrink(self, recipe: Recipe, whole: Any) -> Any:
         from nb_optimizer.core.compression import shrink  # noqa: PLC0415 - as needed
 
-        model, left = shrink.smaller(copy(self._session.model), recipe.shrink)
+        model, left = shrink.smaller(whole, recipe.shrink)
         self._left(left)
         self._fit(model, recipe, [], 1.0)
         return model
@@ -169,6 +174,7 @@ class Trained:
                 session.model, session.train, session.store, session.plan.seed, self._view,
                 quiet=quiet,
                 deadline=time.monotonic() + session.seconds_left() if searches else None,
+                devices=session.devices, tell=session.note,
             )  # fmt: skip
         return self._tuning
 
@@ -203,6 +209,7 @@ def copy(model: Any) -> Any:
     """
     import keras  # noqa: PLC0415 - loads on first use
 
+    compiled, model.compiled = model.compiled, False  # its loss may be a function of the user's
     try:
         twin = keras.models.clone_model(model)
         twin.set_weights(model.get_weights())
@@ -210,6 +217,8 @@ def copy(model: Any) -> Any:
         first = str(error).strip().splitlines()[0][:160]
         message = f"The model cannot be copied, so it is not trained on: {first}"
         raise UserError(message) from error
+    finally:
+        model.compiled = compiled
     return twin
 
 

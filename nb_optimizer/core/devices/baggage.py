@@ -26,6 +26,9 @@ from nb_optimizer.core.training import state
 _OWN, _REST, _INDEX = "own.pickle", "rest.pickle", "index.json"
 _SHELL = {"In", "Out", "get_ipython", "exit", "quit", "_", "__", "___"}
 _LARGEST = 2**28  # bytes of one returned value that is neither an array nor a model
+REFUSAL = (
+    "this cell cannot run in a process of its own, because it reads {what}. Make it in the cell."
+)
 _UNPICKLABLE = (  # what pickling raises where it fails; RecursionError is a RuntimeError
     pickle.PicklingError,
     AttributeError,
@@ -71,11 +74,11 @@ def _read(tree: ast.AST) -> Iterator[str]:
             yield node.target.id
 
 
-def pack(names: Names, folder: Path) -> None:
+def pack(names: Names, folder: Path, refusal: str = REFUSAL) -> None:
     """Write variables into ``folder``.
 
     Raises:
-        UserError: some of them cannot leave this process; the line says which and why.
+        UserError: some of them cannot leave this process; ``refusal`` says which (``what``).
     """
     folder.mkdir(mode=0o700)
     arrays = {n: v for n, v in names.items() if _is_array(v)}
@@ -93,18 +96,24 @@ def pack(names: Names, folder: Path) -> None:
             refused[name] = _first_line(error)
     if refused:
         what = "; ".join(f"{n}: {why}" for n, why in refused.items())
-        message = f"this cell cannot run in a process of its own, because it reads {what}."
-        message = f"{message} Make it in the cell."
-        raise UserError(message)
+        raise UserError(refusal.format(what=what))
     _write(folder, arrays, models, rest, {}, {})
 
 
-def unpack(folder: Path) -> Names:
-    """Read the variables in ``folder``, models with the classes and functions that came along."""
+def unpack(folder: Path, refusal: str = REFUSAL) -> Names:
+    """Read the variables in ``folder``, models with the classes and functions that came along.
+
+    Raises:
+        UserError: a model cannot be built again; ``refusal`` says which (``what``).
+    """
     index = json.loads((folder / _INDEX).read_text())
     names, own = _load(folder, index, {})
     for name in index["models"]:
-        names[name] = load_model(folder / f"{name}.keras", own)
+        try:
+            names[name] = load_model(folder / f"{name}.keras", own)
+        except (TypeError, ValueError, NotImplementedError, AttributeError) as error:
+            sentence = " ".join(str(error).split()).partition(". ")[0]
+            raise UserError(refusal.format(what=f"{name}: {sentence[:150]}")) from error
     return names
 
 

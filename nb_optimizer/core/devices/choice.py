@@ -64,6 +64,8 @@ def _cpu(wish: Wish, there: Inventory) -> Choice:
         return Choice(PLAIN, (), "one device needs no strategy")
     cores = f"{there.cores} core{'s' * (there.cores > 1)}"
     why = f"{wish.count} logical devices share {cores}: to try things out, not to be faster"
+    if there.computes and there.logical_cpus < wish.count:
+        why += "; in a process of its own, as TensorFlow already computes in this one"
     return _mirrored("CPU", range(wish.count), why)
 
 

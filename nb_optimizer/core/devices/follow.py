@@ -158,6 +158,10 @@ class Follower:
         self.current.look(self._guard)
         return alive
 
+    def stop(self) -> None:
+        """Ask the run that is shown now to stop."""
+        self.current.control.request_stop("interrupt")
+
     def close(self) -> None:
         """Show the end."""
         self.step()

@@ -14,13 +14,15 @@ class Inventory:
     """The devices in sight.
 
     ``gpus`` are descriptions, in TensorFlow's order. ``logical_cpus`` is how many devices the
-    processor is already divided into (1 unless somebody asked for more).
+    processor is already divided into (1 unless somebody asked for more). Once TensorFlow
+    ``computes`` in this process, that number is fixed.
     """
 
     cores: int = 1
     gpus: tuple[str, ...] = ()
     tpus: int = 0
     logical_cpus: int = 1
+    computes: bool = False
 
 
 def look() -> Inventory:
@@ -31,7 +33,7 @@ def look() -> Inventory:
     tpus = len(config.list_physical_devices("TPU"))
     (cpu, *_) = config.list_physical_devices("CPU")
     divided = config.get_logical_device_configuration(cpu)
-    return Inventory(_cores(), gpus, tpus, len(divided) if divided else 1)
+    return Inventory(_cores(), gpus, tpus, len(divided) if divided else 1, _computes(tf))
 
 
 def divide_cpu(count: int) -> bool:
@@ -49,6 +51,18 @@ def divide_cpu(count: int) -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _computes(tf: Any) -> bool:
+    """Whether TensorFlow has begun to compute: then it refuses another number of threads."""
+    threads = tf.config.threading
+    before = threads.get_inter_op_parallelism_threads()
+    try:
+        threads.set_inter_op_parallelism_threads(before + 1)
+    except RuntimeError:
+        return True
+    threads.set_inter_op_parallelism_threads(before)
+    return False
 
 
 def _describe(tf: Any, gpu: Any) -> str:

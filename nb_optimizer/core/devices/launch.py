@@ -32,8 +32,8 @@ class LocalProcess:
 
     lost = ""  # it is alone
 
-    def __init__(self, job: Job) -> None:
-        self._process = spawn(job, environment())
+    def __init__(self, job: Job, module: str = WORKER) -> None:
+        self._process = spawn(job, environment(), module=module)
 
     @property
     def where(self) -> str:
@@ -54,6 +54,11 @@ class LocalProcess:
                 self._process.kill()
         self._process.wait()
 
+    def interrupt(self) -> None:
+        """Press its stop button."""
+        if self.is_alive():
+            self._process.send_signal(signal.SIGINT)
+
     def close(self) -> None:
         """Do nothing: there is nothing to leave."""
 
@@ -62,14 +67,16 @@ class LocalProcess:
         return ending(self._process.wait())
 
 
-def spawn(job: Job, env: dict[str, str], *, speaks: bool = True) -> subprocess.Popen[bytes]:
+def spawn(
+    job: Job, env: dict[str, str], *, speaks: bool = True, module: str = WORKER
+) -> subprocess.Popen[bytes]:
     """Start a worker on the job, in a session of its own; ``speaks``: its output is shown."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
     output = job.output if speaks else job.log
     files = [os.open(path, flags, 0o600) for path in (output, job.log)]
     try:
         return subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", WORKER, str(job.path)],
+            [sys.executable, "-m", module, str(job.path)],
             stdin=subprocess.DEVNULL,
             stdout=files[0],
             stderr=files[1],
@@ -97,7 +104,9 @@ def environment() -> dict[str, str]:
     return {**os.environ, **more}
 
 
-def prepare(root: Path, request: Request, code: str, names: dict[str, Any]) -> Job:
+def prepare(
+    root: Path, request: Request, code: str, names: dict[str, Any], refusal: str = baggage.REFUSAL
+) -> Job:
     """Make the folder of a job, with the variables that its code reads.
 
     Raises:
@@ -107,7 +116,7 @@ def prepare(root: Path, request: Request, code: str, names: dict[str, Any]) -> J
     job = Job.create(root)
     with contextlib.ExitStack() as undo:
         undo.callback(job.remove)
-        baggage.pack(needed, job.sent)
+        baggage.pack(needed, job.sent, refusal)
         job.write(request, code)
         undo.pop_all()
     return job
@@ -159,15 +168,11 @@ def _died(follower: Follower) -> str:
 
 
 def wait(follower: Follower, guard: Callable[[Any], None], write: Callable[[str], Any]) -> None:
-    """Follow a job to its end; the first interrupt stops its training, the second its process."""
-
-    def stop() -> None:
-        follower.current.control.request_stop("interrupt")
-
+    """Follow a job to its end; the first interrupt stops its work, the second its process."""
     try:
         with contextlib.ExitStack() as undo:
             undo.callback(follower.process.end)
-            with graceful_interrupt(stop):
+            with graceful_interrupt(follower.stop):
                 while follower.step():
                     if text := follower.printed():
                         write(text)

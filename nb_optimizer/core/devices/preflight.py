@@ -69,21 +69,30 @@ def check_batches(call: FitCall, replicas: int) -> None:
     )
 
 
+def divisible(size: int, replicas: int) -> int:
+    """Return the smallest batch of at least ``size`` rows that the replicas divide evenly."""
+    return -(-size // replicas) * replicas
+
+
+def grown(before: int, now: int, replicas: int) -> str:
+    """Say that a batch was made larger for the replicas."""
+    return f"batch size {before} is now {now}, which {replicas} devices divide evenly"
+
+
 def _arrays(call: FitCall, replicas: int) -> None:
     if not call.takes_arrays:
         return
     size = call.batch_size or 32
     if size % replicas:
-        size = -(-size // replicas) * replicas
-        call.notes.append(
-            f"batch size {call.batch_size} is now {size}, which {replicas} devices divide evenly"
-        )
+        size = divisible(size, replicas)
+        call.notes.append(grown(call.batch_size or 32, size, replicas))
         call.values["batch_size"] = size
     rows = _rows(call.values["x"])
     split = call.values["validation_split"]
     trained = int(rows * (1 - split)) if split else rows
     if trained < replicas:
-        message = f"{trained} rows cannot be divided among {replicas} devices."
+        few = "1 row" if trained == 1 else f"{trained} rows"
+        message = f"{few} cannot be divided among {replicas} devices."
         raise UserError(message)
     rest = trained % min(size, trained)
     if not rest % replicas or call.values["steps_per_epoch"]:
@@ -128,7 +137,7 @@ def _dataset(call: FitCall, replicas: int) -> None:
     size = int(static or _first_rows(tf, data))
     call.known_batch = size
     if size % replicas:
-        wanted = -(-size // replicas) * replicas
+        wanted = divisible(size, replicas)
         data = data.rebatch(wanted, drop_remainder=static is not None)
         call.known_batch = wanted
         call.notes.append(

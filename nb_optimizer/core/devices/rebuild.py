@@ -118,8 +118,9 @@ def _metrics_again(framework: Framework, given: Any, model: Any) -> Any:
 
 
 def _cannot(model: Any, error: Exception) -> UserError:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    words = " ".join(str(error).split()) or type(error).__name__
+    sentence = words.partition(". ")[0].removesuffix(".")  # Keras breaks its sentences into lines
     return UserError(
         f"{model.name} was built outside the devices' scope and cannot be rebuilt there "
-        f"({first[:150]}). Build and compile it in the cell."
+        f"({sentence[:200]}). Build and compile it in the cell."
     )

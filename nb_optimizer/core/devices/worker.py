@@ -10,6 +10,7 @@ import threading
 import time
 import traceback
 import types
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +21,11 @@ _WATCH = 1.0  # seconds between two looks at whether this job is still wanted
 _CALLED_OFF = 75
 
 
-def main(folder: str) -> int:
-    """Run the job in ``folder``; return the exit status."""
+Work = Callable[[Job, Request, str], None]
+
+
+def main(folder: str, work: Work | None = None) -> int:
+    """Do the job in ``folder``, by default run its code; return the exit status."""
     job = Job(Path(folder))
     request, code = job.read()
     sys.stderr = sys.stdout  # what Python warns of is for the user, the rest for the log
@@ -30,7 +34,7 @@ def main(folder: str) -> int:
     sys.path[:] = request.path
     linecache.cache[request.name] = (len(code), None, code.splitlines(keepends=True), request.name)
     try:
-        _work(job, request, code)
+        (work or _train)(job, request, code)
     except BaseException as error:  # noqa: BLE001 - a guarded place: handed to the kernel, which raises it
         if machines.is_chief():
             job.end(error, _lines(error, request.name))
@@ -40,7 +44,18 @@ def main(folder: str) -> int:
     return 0
 
 
-def _work(job: Job, request: Request, code: str) -> None:
+def unpacked(job: Job, *refusal: str) -> dict[str, Any]:
+    """Return the variables that were sent, in a ``__main__`` of their own, as in a kernel."""
+    from nb_optimizer.core.devices import baggage  # noqa: PLC0415 - path is set first
+
+    main_module = types.ModuleType("__main__")  # classes of the cell belong to it
+    sys.modules["__main__"] = main_module
+    names = vars(main_module)
+    names.update(baggage.unpack(job.sent, *refusal))
+    return names
+
+
+def _train(job: Job, request: Request, code: str) -> None:
     from nb_optimizer.core.devices import baggage, strategy  # noqa: PLC0415 - path is set first
     from nb_optimizer.core.plan import TrainPlan  # noqa: PLC0415
     from nb_optimizer.core.store import Store  # noqa: PLC0415
@@ -50,16 +65,13 @@ def _work(job: Job, request: Request, code: str) -> None:
     strategy.needs_fresh_process(plan.devices)  # divides the processor before it is used
     if plan.machines:
         machines.join()  # before anything is computed, too
-    main_module = types.ModuleType("__main__")  # classes of the cell belong to it, as in a kernel
-    sys.modules["__main__"] = main_module
-    names = vars(main_module)
-    names.update(baggage.unpack(job.sent))
+    names = unpacked(job)
     before = dict(names)
     training = Training(
         plan,
         source=Source(request.text, request.cell_id),
         store=Store(machines.own_directory(job) or Path(request.directory)),
-        view=lambda record, control: _Reporter(job),  # noqa: ARG005 - a ViewFactory
+        view=lambda record, control: Reporter(job),  # noqa: ARG005 - a ViewFactory
         quiet=request.quiet,
         checkpoint_seconds=request.checkpoint_seconds,
     )
@@ -75,9 +87,11 @@ def _work(job: Job, request: Request, code: str) -> None:
 
 
 def _watch_over(job: Job) -> None:
-    """End this process when the job is called off, or when the engine that started it is gone."""
+    """End this process when its job is called off or removed, or its engine is gone."""
     parent = os.getppid()
-    while not job.end_file.exists() and (not machines.is_member() or os.getppid() == parent):
+    while job.path.exists() and not job.end_file.exists():
+        if machines.is_member() and os.getppid() != parent:
+            break
         time.sleep(_WATCH)
     os._exit(_CALLED_OFF)
 
@@ -95,7 +109,7 @@ def _run(code: str, name: str, names: dict[str, Any]) -> Any:
     return eval(compile(ast.Expression(last.value), name, "eval"), names)  # noqa: S307
 
 
-class _Reporter:
+class Reporter:
     """A view that shows nothing: it notes which runs begin, and the kernel reads their journals."""
 
     def __init__(self, job: Job) -> None:
@@ -103,6 +117,7 @@ class _Reporter:
         self._is_told = False
 
     def show(self, event: Any, record: Any) -> None:  # noqa: ARG002 - a View
+        """Note the run's id, once."""
         if not self._is_told and record.begin.run:
             self._is_told = True
             if machines.is_chief():

@@ -10,6 +10,7 @@ from typing import Any
 
 import psutil
 
+from nb_optimizer.core.devices.wish import MOST_CPUS
 from nb_optimizer.core.errors import UserError
 
 _KEPT = 0.8  # of what is free at the start, for all workers together
@@ -32,6 +33,13 @@ class Share:
         cores = f"{self.threads} core" + ("s" if self.threads > 1 else "")
         return cores + (f", {self.devices} logical devices" if self.devices > 1 else "")
 
+    @property
+    def wish(self) -> str | None:
+        """The share as ``--devices`` says it; ``None`` where no strategy is needed."""
+        if self.devices < 2:  # noqa: PLR2004 - one device
+            return None
+        return "gpu" if self.gpus else f"cpu:{self.devices}"  # a worker sees its own GPUs only
+
     def environment(self) -> dict[str, str]:
         """Return the variables that a worker is started with."""
         return {
@@ -48,6 +56,11 @@ class Share:
         """Return the share as plain values."""
         return asdict(self)
 
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Share:
+        """Read what :meth:`to_json` returned."""
+        return cls(**{**values, "gpus": tuple(values["gpus"])})
+
 
 def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Share]:
     """Divide the machine: one accelerator for each worker, or several with ``devices_per_trial``.
@@ -57,7 +70,14 @@ def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Sha
     """
     gpus, cores = visible_gpus(), _cores()
     if gpus and devices_per_trial > len(gpus):
-        message = f"--devices-per-trial {devices_per_trial}: this machine has {len(gpus)} GPUs."
+        has = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}"
+        message = f"--devices-per-trial {devices_per_trial}: this machine has {has}."
+        raise UserError(message)
+    if not gpus and devices_per_trial > MOST_CPUS:
+        message = (
+            f"--devices-per-trial {devices_per_trial}: no GPU is here, and a processor is divided "
+            f"into at most {MOST_CPUS} logical devices."
+        )
         raise UserError(message)
     if workers == "auto":
         count = len(gpus) // devices_per_trial if gpus else max(1, cores // 2)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from nb_optimizer.core import events as ev
 from nb_optimizer.core.errors import listing, nearest
 from nb_optimizer.core.jobs.crew import Slot
 from nb_optimizer.core.jobs.verdict import cell_fault
@@ -38,6 +39,7 @@ class Reports:
             "gone": self._gone,
             "broken": self._broken,
             "unknown": self._unknown,
+            "note": self._note,
         }.get(message["is"])
         if taker is not None:
             taker(slot, message)
@@ -84,6 +86,13 @@ class Reports:
             self._boss.record, trial
         ) is None and not self._boss.search.goes_on(self._boss.record, trial):
             self._boss.crew.stop(slot, PRUNED, "worse than the median of the others")
+
+    def _note(self, slot: Slot, message: Message) -> None:
+        """Tell what a trial's devices changed; what holds for many trials once."""
+        if any(n.text.endswith(message["text"]) for n in self._boss.record.notes):
+            return
+        text = f"trial {slot.trial}: {message['text']}"
+        self._boss.book.write(ev.Note(time.time(), text))
 
     def _knows_metric(self, values: dict[str, float]) -> bool:
         return self._boss.record.on in values or self._boss.record.on in self._boss.job["sets"]

@@ -6,12 +6,11 @@ best weights, steps faster where that is exact, and brings a paused trial back b
 
 from __future__ import annotations
 
-import contextlib
 import linecache
 import math
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,6 +41,7 @@ class Task:
     checks_metrics: bool = False
     direction: str = ""
     line_names: tuple[str, ...] = ()  # ranges of the line, which are variables beside ``hp``
+    devices: str | None = None  # what trains it together, as ``--devices`` says it
 
 
 @dataclass
@@ -92,6 +92,8 @@ class Reporter:
             self._control.request_stop("search")
         elif isinstance(event, ev.Resumed):
             self._begin(event.epochs, record.begin.parameters)
+        elif isinstance(event, ev.Note) and self.task.devices:
+            self.desk.send({"is": "note", "text": event.text})
 
     def pump(self) -> None:
         """Stop at a batch boundary when the supervisor wants it."""
@@ -144,7 +146,6 @@ def run(
     job: dict[str, Any],
     make_names: Callable[[], dict[str, Any]],
     desk: Desk,
-    share: dict[str, Any],
 ) -> dict[str, Any]:
     """Run a trial and return its end as a message; no exception of the cell leaves."""
     began, source = time.perf_counter(), job["source"]
@@ -155,7 +156,7 @@ def run(
     try:
         names.update(make_names())
         reporter.drawn = bind(names, task, uses_hp=job["uses_hp"])
-        with _training(task, source, reporter, job["sets"]), _strategy(share):
+        with _training(task, source, reporter, job["sets"]):
             exec(compile(source, CELL, "exec"), names)  # noqa: S102 - the user's own cell
     except Paused:
         status = "pruned"
@@ -177,6 +178,7 @@ def _training(task: Task, source: str, reporter: Reporter, sets: list[str]) -> T
         resume=task.resume,
         restore_best=False,
         monitor=task.on if is_metric else None,
+        devices=task.devices,
     )
     training = Training(
         plan,
@@ -195,24 +197,25 @@ def _training(task: Task, source: str, reporter: Reporter, sets: list[str]) -> T
 def unknown_metric(fit: Any, on: str) -> list[str]:
     """Return the metrics that a ``fit`` will have, if ``on`` is none of them.
 
-    Metrics tell their names once they have seen data: two rows, of which nothing is learned.
+    Metrics tell their names once they have seen data: a few rows, of which nothing is learned.
     """
     values, call = fit.call.values, fit.call
     if not call.takes_arrays or values["y"] is None:
         return []
-    rows = _two_rows(values["x"]), _two_rows(values["y"])
-    found = fit.model.evaluate(*rows, batch_size=2, verbose=0, return_dict=True)
+    count = max(2, call.share.replicas)  # each device must get a row
+    rows = _first_rows(values["x"], count), _first_rows(values["y"], count)
+    found = fit.model.evaluate(*rows, batch_size=count, verbose=0, return_dict=True)
     names = sorted(found, key=lambda name: name != "loss")
     known = names + ([f"val_{n}" for n in names] if call.validates else [])
     return [] if on in known else known
 
 
-def _two_rows(data: Any) -> Any:
+def _first_rows(data: Any, count: int) -> Any:
     if isinstance(data, dict):
-        return {k: _two_rows(v) for k, v in data.items()}
+        return {k: _first_rows(v, count) for k, v in data.items()}
     if isinstance(data, list | tuple):
-        return type(data)(_two_rows(v) for v in data)
-    return data[:2]
+        return type(data)(_first_rows(v, count) for v in data)
+    return data[:count]
 
 
 def bind(names: dict[str, Any], task: Task, *, uses_hp: bool) -> Any | None:
@@ -225,22 +228,6 @@ def bind(names: dict[str, Any], task: Task, *, uses_hp: bool) -> Any | None:
     names["hp"] = made = hyperparameters(task.values, task.seed)
     names.update({k: v for k, v in task.values.items() if k in task.line_names})
     return made
-
-
-@contextlib.contextmanager
-def _strategy(share: dict[str, Any]) -> Iterator[None]:
-    """Let several devices share the trial, where the worker has been given several."""
-    if share["devices"] < 2:  # noqa: PLR2004 - one device needs no strategy
-        yield
-        return
-    import tensorflow as tf  # noqa: PLC0415 - only here
-
-    kind = "GPU" if share["gpus"] else "CPU"
-    names = [d.name for d in tf.config.list_logical_devices(kind)][: share["devices"]]
-    # The default collectives fail for good after one failed step on the CPU; this one does not.
-    ops = tf.distribute.HierarchicalCopyAllReduce() if kind == "CPU" else None
-    with tf.distribute.MirroredStrategy(names, cross_device_ops=ops).scope():
-        yield
 
 
 def _leave(reporter: Reporter) -> None:

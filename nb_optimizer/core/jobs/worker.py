@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from nb_optimizer.core.jobs import folder as places
+from nb_optimizer.core.jobs.devices import Share
 
 Message = dict[str, Any]
 _BEAT = 0.2  # seconds between two looks at what the supervisor wants
@@ -77,7 +78,7 @@ class Link:
 
 def main(arguments: list[str]) -> int:
     """Work until told to quit."""
-    folder, share = Path(arguments[0]), json.loads(arguments[2])
+    folder, share = Path(arguments[0]), Share.from_json(json.loads(arguments[2]))
     link = Link()
     job = places.read_json(folder / places.JOB)
     try:
@@ -94,24 +95,21 @@ def main(arguments: list[str]) -> int:
             bench.run(message)
 
 
-def _prepare(job: dict[str, Any], share: dict[str, Any]) -> None:
+def _prepare(job: dict[str, Any], share: Share) -> None:
     os.chdir(job["cwd"])
     sys.path[:] = [*job["path"], *(p for p in sys.path if p not in job["path"])]
     import tensorflow as tf  # noqa: PLC0415 - only in workers
 
-    tf.config.threading.set_intra_op_parallelism_threads(share["threads"])
-    if share["devices"] > 1 and not share["gpus"]:
-        (cpu,) = tf.config.list_physical_devices("CPU")
-        parts = [tf.config.LogicalDeviceConfiguration()] * share["devices"]
-        tf.config.set_logical_device_configuration(cpu, parts)
+    from nb_optimizer.core.devices.strategy import needs_fresh_process  # noqa: PLC0415 - loads it
+
+    tf.config.threading.set_intra_op_parallelism_threads(share.threads)
+    needs_fresh_process(share.wish)  # divides the processor before it is used
 
 
 class Bench:
     """Runs trials in this process."""
 
-    def __init__(
-        self, folder: Path, job: dict[str, Any], link: Link, share: dict[str, Any]
-    ) -> None:
+    def __init__(self, folder: Path, job: dict[str, Any], link: Link, share: Share) -> None:
         import keras  # noqa: PLC0415 - only in workers
         import psutil  # noqa: PLC0415 - as above
 
@@ -135,6 +133,7 @@ class Bench:
             checks_metrics=message["checks"],
             direction=message["direction"],
             line_names=tuple(message["line"]),
+            devices=self._share.wish,
         )
         self._link.begin()
         began = time.process_time()
@@ -144,7 +143,7 @@ class Bench:
             stopped=self._link.stopped,
             memory=self._memory,
         )
-        end = self._trial.run(task, self._job, self._names, desk, self._share)
+        end = self._trial.run(task, self._job, self._names, desk)
         self._keras.backend.clear_session()
         gc.collect()
         cpu = round(time.process_time() - began, 3)

@@ -59,6 +59,19 @@ def test_training_keeps_zeros_and_shared_values(trained, sets):
     assert len(np.unique(values)) <= 8
 
 
+def test_a_loss_of_the_users_own_does_not_keep_a_model_from_being_copied(trained):
+    import keras
+
+    def mine(truth, said):
+        return keras.losses.sparse_categorical_crossentropy(truth, said)
+
+    model = copy(trained)
+    model.compile("adam", mine)
+    again = copy(model)
+    pairs = zip(model.get_weights(), again.get_weights(), strict=True)
+    assert model.compiled and all((a == b).all() for a, b in pairs)
+
+
 def test_layer_sparsities_add_up(trained):
     every = kernels.all_kernels(trained)
     found = lamp.sparsities(every, 0.6)

@@ -58,6 +58,13 @@ def test_what_is_picked(text, there, strategy, devices):
     assert choice.why
 
 
+def test_a_process_that_computes_already_is_said_to_be_left():
+    late = Inventory(cores=2, computes=True)
+    assert "in a process of its own" in choose(wish.read("cpu:2"), late).why
+    divided = Inventory(cores=2, logical_cpus=2, computes=True)
+    assert "process" not in choose(wish.read("cpu:2"), divided).why.replace("processor", "")
+
+
 @pytest.mark.parametrize(
     ("text", "there", "says"),
     [
