@@ -38,7 +38,7 @@ browser: $(STAMP)
 	@sh tests/browser/install_chromium.sh
 
 drill: $(STAMP)
-	NBO_DRILLS=10 $(BIN)/python -m pytest -m drill
+	NBO_DRILLS=20 $(BIN)/python -m pytest -m drill
 
 bench: $(STAMP)
 	$(BIN)/python -m pip install -q -e '.[bench]'
@@ -48,7 +48,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/devices.py
 	$(BIN)/python benchmarks/tuning.py epochs 30
 	$(BIN)/python benchmarks/tuning.py suggestions
-	$(BIN)/python benchmarks/tuning.py regret 10
+	$(BIN)/python benchmarks/tuning_regret.py 10
 	$(BIN)/python benchmarks/tuning_overhead.py 40
 	$(BIN)/python benchmarks/compression.py static
 	$(BIN)/python benchmarks/compression.py qat

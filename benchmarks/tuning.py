@@ -2,7 +2,6 @@
 
     python benchmarks/tuning.py epochs 30     # on the table of tuning_table.py, 30 seeds
     python benchmarks/tuning.py suggestions   # 200 trials in 10 dimensions
-    python benchmarks/tuning.py regret 10     # Hartmann-6, against Keras Tuner and Optuna
 
 Everybody gets the same table and the same epochs. Keras Tuner's Hyperband and Optuna continue
 promoted trials for free here, which the first of them does not really do.
@@ -14,7 +13,6 @@ import logging
 import os
 import sys
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -24,6 +22,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import numpy as np
 import tuning_table
 from tuning_play import play
+from tuning_regret import hartmann
 
 from nb_optimizer.core.tuning.space import Range, Space, key_of
 
@@ -198,16 +197,6 @@ def epochs(seeds: int) -> None:
             )
 
 
-def hartmann(x: np.ndarray) -> float:
-    """Return Hartmann's function of six variables; its smallest value is -3.32237."""
-    a = [[10, 3, 17, 3.5, 1.7, 8], [0.05, 10, 17, 0.1, 8, 14]]
-    a += [[3, 3.5, 1.7, 10, 17, 8], [17, 8, 0.05, 10, 0.1, 14]]
-    p = [[1312, 1696, 5569, 124, 8283, 5886], [2329, 4135, 8307, 3736, 1004, 9991]]
-    p += [[2348, 1451, 3522, 2883, 3047, 6650], [4047, 8828, 8732, 5743, 1091, 381]]
-    inner = (np.array(a) * (x - 1e-4 * np.array(p)) ** 2).sum(axis=1)
-    return -float(np.array([1, 1.2, 3, 3.2]) @ np.exp(-inner))
-
-
 def suggestions() -> None:
     """Print the CPU time of suggestions, up to 200 trials in 10 dimensions, on one thread."""
     space = Space([Range(f"x{i}", "float", 0.0, 1.0) for i in range(10)])
@@ -223,73 +212,6 @@ def suggestions() -> None:
         )
 
 
-def regret(seeds: int, trials: int = 40) -> None:
-    """Print the regret after 40 trials of Hartmann-6."""
-    space = Space([Range(f"x{i}", "float", 0.0, 1.0) for i in range(6)])
-
-    def score(values: dict, epoch: int = 1) -> float:  # noqa: ARG001 - one signature
-        return hartmann(np.array([values[f"x{i}"] for i in range(6)]))
-
-    def we(name: str, seed: int) -> float:
-        record, _, _ = play(
-            name, space, score, seed=seed, epochs=1, budget=trials, direction="min", trials=trials
-        )
-        return float(record.best.score)
-
-    def optuna_tpe(seed: int) -> float:
-        import optuna
-
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        study = optuna.create_study(sampler=optuna.samplers.TPESampler(seed=seed))
-        study.optimize(
-            lambda t: score({f"x{i}": t.suggest_float(f"x{i}", 0, 1) for i in range(6)}),
-            n_trials=trials,
-        )
-        return float(study.best_value)
-
-    players = {
-        "random": lambda s: we("random", s),
-        "Optuna TPE": optuna_tpe,
-        "Keras Tuner Bayesian": lambda s: keras_bayesian(score, s, trials),
-        "bayesian": lambda s: we("bayesian", s),
-    }
-    for name, player in players.items():
-        began = time.perf_counter()
-        found = np.array([player(seed) for seed in range(seeds)]) + 3.32237
-        each = (time.perf_counter() - began) / seeds
-        print(
-            f"{name:22} regret after {trials} trials: median {np.median(found):.3f} "
-            f"({found.min():.3f} to {found.max():.3f}), {each:.1f} s for one search",
-            flush=True,
-        )
-
-
-def keras_bayesian(score: Step, seed: int, trials: int) -> float:
-    """Return the best of Keras Tuner's BayesianOptimizationOracle."""
-    import keras_tuner as kt
-    from keras_tuner.src.tuners.bayesian import BayesianOptimizationOracle
-
-    space = kt.HyperParameters()
-    for i in range(6):
-        space.Float(f"x{i}", 0.0, 1.0)
-    with tempfile.TemporaryDirectory() as folder:
-        oracle = BayesianOptimizationOracle(
-            kt.Objective("score", "min"),
-            max_trials=trials,
-            hyperparameters=space,
-            seed=int(np.random.default_rng(seed).integers(2**31)),
-        )
-        oracle._set_project_dir(folder, "o")  # noqa: SLF001 - the only way
-        oracle.verbose, best = 0, np.inf
-        while (trial := oracle.create_trial("t")).status == "RUNNING":
-            value = score(dict(trial.hyperparameters.values), 1)
-            best = min(best, value)
-            oracle.update_trial(trial.trial_id, {"score": value})
-            trial.status = "COMPLETED"
-            oracle.end_trial(trial)
-    return float(best)
-
-
 if __name__ == "__main__":
     logging.disable(logging.WARNING)
     what = sys.argv[1] if len(sys.argv) > 1 else "epochs"
@@ -298,4 +220,4 @@ if __name__ == "__main__":
     if what == "suggestions":
         suggestions()
     else:
-        {"epochs": epochs, "regret": regret}[what](count)
+        epochs(count)

@@ -13,12 +13,12 @@ pytestmark = pytest.mark.kernel
 
 PREPARE = """
 %load_ext nb_optimizer
-import json, keras, numpy as np
-from keras import layers
+import json, numpy as np
 rng = np.random.default_rng(0)
 x = rng.random((400, 4), dtype="float32")
 y = (x.sum(axis=1) > 2).astype("int32")
 """
+HEAVY = "import keras; from keras import layers"
 CELL = """%%tune lr=log(1e-3,1e-1) units=4..16:4 --on val_accuracy --workers 1 --seed 1 {more}
 model = keras.Sequential([keras.Input((4,)), layers.Dense(units), layers.Dense(2)])
 loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -30,7 +30,7 @@ history = model.fit(x, y, validation_split=0.25, epochs={epochs})
 class Kernel:
     """One kernel; ``run`` returns the messages of a cell."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, *, light=False):
         from jupyter_client.manager import start_new_kernel
 
         self.folder = folder
@@ -38,6 +38,8 @@ class Kernel:
             kernel_name="python3", cwd=str(folder), startup_timeout=60
         )
         self.run(PREPARE)
+        if not light:
+            self.run(HEAVY)
 
     def ask(self, code, metadata=None):
         message = self.client.session.msg("execute_request", {"code": code, "silent": False})
@@ -183,7 +185,7 @@ def build_model(hp):
 
 
 def test_buttons_of_the_panel_work_while_the_cell_is_busy(kernel):
-    request = kernel.ask(CELL.format(epochs=400, more="--search random"), {"cellId": "page"})
+    request = kernel.ask(CELL.format(epochs=9000, more="--search random"), {"cellId": "page"})
     opened = kernel.messages(
         request,
         lambda m: m["msg_type"] == "display_data" and m["parent_header"]["msg_id"] == request,
@@ -192,7 +194,8 @@ def test_buttons_of_the_panel_work_while_the_cell_is_busy(kernel):
     for m in opened:
         if m["msg_type"] == "comm_open":
             state = m["content"]["data"].get("state", {})
-            ids[state.get("description") or state.get("_model_name")] = m["content"]["comm_id"]
+            name = state.get("description") or state.get("placeholder") or state.get("_model_name")
+            ids[name] = m["content"]["comm_id"]
 
     def send(comm, data):
         message = kernel.client.session.msg("comm_msg", {"comm_id": ids[comm], "data": data})
@@ -201,6 +204,9 @@ def test_buttons_of_the_panel_work_while_the_cell_is_busy(kernel):
     def click(name):
         send(name, {"method": "custom", "content": {"event": "click"}})
 
+    def type_in(name, text):
+        send(name, {"method": "update", "state": {"value": text}, "buffer_paths": []})
+
     send("AnyModel", {"method": "custom", "content": {"type": "ready"}})
     number = max(int(p.name[5:]) for p in (kernel.folder / ".nb_optimizer/runs").glob("tune-*"))
     wait(kernel.folder, number, "TrialEpoch")
@@ -208,10 +214,41 @@ def test_buttons_of_the_panel_work_while_the_cell_is_busy(kernel):
     wait(kernel.folder, number, "TrialEnd", status="waiting")
     click("Pause")  # it is Resume now
     wait(kernel.folder, number, "TrialBegin", count=2, trial=1)
+    type_in("lr=0.01, units=64", "lr=0.02, units=12")
+    click("Try values")
+    type_in("trial", "1")
+    for ended in journal(kernel.folder, number):
+        if any(e["event"] == "TrialEnd" and e["status"] == "pruned" for e in ended):
+            break
+        click("Skip trial")  # refused until the panel has seen that the trial runs again
+    assert [e["reason"] for e in ended if e["event"] == "TrialEnd"][-1] == "skipped by hand"
+    begun = wait(kernel.folder, number, "TrialBegin", trial=2)
+    (second,) = [e for e in begun if e["event"] == "TrialBegin" and e["trial"] == 2]
+    assert (second["origin"], second["values"]) == ("given", {"lr": 0.02, "units": 12})
+    wait(kernel.folder, number, "TrialEpoch", trial=2)
     click("Stop")
     kernel.messages(request, lambda m: idle(m, request))
     end = wait(kernel.folder, number, "SearchEnd")[-1]
     assert end["status"] == "stopped" and "Stop button" in end["reason"]
+
+
+def test_another_kernel_attaches_to_a_live_search_and_stops_it(kernel):
+    request = kernel.ask(CELL.format(epochs=400, more="--search random -o watched"))
+    runs = kernel.folder / ".nb_optimizer" / "runs"
+    number = 1 + max(int(p.name[5:]) for p in runs.glob("tune-*"))
+    wait(kernel.folder, number, "TrialEpoch")
+    other = Kernel(kernel.folder, light=True)
+    attached = other.ask(f"seen = get_ipython().run_line_magic('runs', 'attach {number}')")
+    other.messages(attached, lambda m: f"tune-{number}: " in str(m["content"].get("text")))
+    other.manager.interrupt_kernel()  # ends the view alone
+    other.messages(attached, lambda m: idle(m, attached))
+    assert other.value("seen.status") == "running"
+    said = "".join(text(other.run(f"%runs stop {number}")))
+    assert "will stop once its trials have saved their state" in said
+    kernel.messages(request, lambda m: idle(m, request))
+    status, reason = kernel.value("[watched.status, watched.reason]")
+    assert (status, reason) == ("stopped", "asked for with %runs stop")
+    other.close()
 
 
 def test_the_search_outlives_its_kernel_and_an_interrupt_keeps_the_best(tmp_path):

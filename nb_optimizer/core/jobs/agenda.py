@@ -31,8 +31,8 @@ class Agenda:
     ) -> None:
         self._record, self._search, self._shelf = record, search, shelf
         self._sets = frozenset(job["sets"])
-        done = sum(t.origin == "given" for t in record.trials)
-        self.given = list(job["given"][done:])
+        done = [t.values for t in record.trials if t.origin == "given"]  # by --try, or in the panel
+        self.given = [g for g in job["given"] if not any(g.items() <= d.items() for d in done)]
         self.slowest = 0.0  # seconds that a suggestion took at most
         self._finalist = 0
 

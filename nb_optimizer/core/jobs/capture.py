@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import sys
 import types
 from collections.abc import Mapping
@@ -22,6 +23,7 @@ from nb_optimizer.core.jobs import folder as places
 
 Captured = dict[str, dict[str, Any]]  # name to how it was kept
 _SMALL = 4096  # bytes; smaller arrays are pickled with the rest
+_MOST = 4_000_000_000  # bytes of a tf.data set
 
 
 def capture(names: Mapping[str, Any], wanted: set[str], folder: Path) -> Captured:
@@ -40,6 +42,16 @@ def capture(names: Mapping[str, Any], wanted: set[str], folder: Path) -> Capture
     for place in (places.ARRAYS, places.OBJECTS, places.DATA):
         (folder / place).mkdir(mode=0o700, exist_ok=True)
     return {name: _keep(name, names[name], folder) for name in sorted(wanted)}
+
+
+def remarks(captured: Captured) -> list[str]:
+    """Return what somebody should know about what was captured."""
+    sets = sorted(name for name, entry in captured.items() if entry["kind"] == "dataset")
+    return [
+        f"{name} (tf.data) was read once for the workers: its shuffling and random changes are "
+        "those of that pass; build it inside the cell to have new ones in each epoch"
+        for name in sets
+    ]
 
 
 def restore(captured: Captured, folder: Path) -> dict[str, Any]:
@@ -87,15 +99,55 @@ def _is_dataset(value: Any) -> bool:
 
 
 def _dataset(name: str, value: Any, folder: Path) -> dict[str, Any]:
-    if value.cardinality().numpy() == -1:  # INFINITE_CARDINALITY
+    import tensorflow as tf  # noqa: PLC0415 - loaded already, where there is a tf.data set
+
+    how = "build it inside the cell, or in a function that the cell calls."
+    if value.cardinality().numpy() == tf.data.INFINITE_CARDINALITY:
+        message = f"{name} is an endless tf.data set, which cannot be handed to workers; {how}"
+        raise UserError(message)
+    most = min(_MOST, shutil.disk_usage(folder).free // 2)
+    try:
+        rows, size = _measured(value, most)
+    except tf.errors.OpError as error:
+        why = (str(error).strip().splitlines() or [type(error).__name__])[0][:160]
+        message = f"{name} is a tf.data set that cannot be read ({why}); {how}"
+        raise UserError(message) from error
+    if size > most:
         message = (
-            f"{name} is an endless tf.data set, which cannot be handed to workers; "
-            "build it inside the cell, or in a function that the cell calls."
+            f"{name} is a tf.data set of more than {most / 1e6:,.0f} MB, "
+            f"too much to be handed to workers; {how}"
         )
         raise UserError(message)
     target = folder / places.DATA / name
+    shutil.rmtree(target, ignore_errors=True)
     value.save(str(target))
-    return {"kind": "dataset", "file": name}
+    if tf.data.Dataset.load(str(target)).cardinality().numpy() != rows:
+        message = f"{name} is a tf.data set that differs each time it is read; {how}"
+        raise UserError(message)
+    return {"kind": "dataset", "file": name, "classes": getattr(value, "class_names", None)}
+
+
+def _measured(value: Any, most: int) -> tuple[int, int]:
+    """Return how many rows a set has and their bytes, read no further than beyond ``most``.
+
+    Many a set does not know its length, and some of those have no end; and ``save`` never
+    returns from a set that fails.
+    """
+    import tensorflow as tf  # noqa: PLC0415 - as above
+
+    def size(part: Any) -> Any:
+        if part.dtype == tf.string:
+            return tf.reduce_sum(tf.cast(tf.strings.length(part), tf.int64))
+        return tf.size(part, tf.int64) * part.dtype.size
+
+    def count(total: Any, *row: Any) -> tuple[Any, Any]:
+        after = total + tf.add_n([size(p) for p in tf.nest.flatten(row, expand_composites=True)])
+        return after, (total, after)
+
+    zero = tf.constant(0, tf.int64)
+    read = value.scan(zero, count).take_while(lambda before, _: before <= most)
+    rows, total = read.reduce((zero, zero), lambda state, row: (state[0] + 1, row[1]))
+    return int(rows), int(total)
 
 
 def _object(name: str, value: Any, folder: Path) -> dict[str, Any]:
@@ -130,7 +182,10 @@ def _load_array(entry: Mapping[str, Any], folder: Path) -> Any:
 def _load_dataset(entry: Mapping[str, Any], folder: Path) -> Any:
     import tensorflow as tf  # noqa: PLC0415 - only in workers
 
-    return tf.data.Dataset.load(str(folder / places.DATA / entry["file"]))
+    found = tf.data.Dataset.load(str(folder / places.DATA / entry["file"]))
+    if entry["classes"] is not None:  # what Keras leaves at sets read from a folder
+        found.class_names = entry["classes"]
+    return found
 
 
 def _load_object(entry: Mapping[str, Any], folder: Path) -> Any:

@@ -43,8 +43,9 @@ class Shelf:
                 self._remove(trial, BEST)
 
     def size(self) -> float:
-        """Return the bytes that weights and states take."""
-        return float(sum(f.stat().st_size for f in self._root.glob("*/runs/*/*.npz")))
+        """Return the bytes that weights and states take; two names of one file count once."""
+        files = [f.stat() for f in self._root.glob("*/runs/*/*.npz")]
+        return float(sum({(s.st_dev, s.st_ino): s.st_size for s in files}.values()))
 
     def _files(self, trial: Trial, name: str) -> list[Path]:
         return list((self._root / str(trial.number)).glob(f"runs/*/{name}"))

@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 from nb_optimizer.core.jobs.devices import shares
 from nb_optimizer.core.jobs.local import LocalEngine
+from nb_optimizer.core.jobs.remote import Launcher, RemoteEngine
 
 Message = dict[str, Any]
 
@@ -44,17 +45,30 @@ def _local(folder: Path, job: dict[str, Any], address: str) -> tuple[Engine, int
 
 
 def _cluster(folder: Path, job: dict[str, Any], address: str) -> tuple[Engine, int]:
-    from nb_optimizer.core.jobs.cluster import ClusterEngine  # noqa: PLC0415 - an optional package
+    from nb_optimizer.core.jobs.cluster import Cluster  # noqa: PLC0415 - an optional package
 
-    wanted = None if job["workers"] == "auto" else int(job["workers"])
-    engine = ClusterEngine(folder, address, wanted, job["devices_per_trial"])
-    job["memory_mb"] = 0.0
-    return engine, engine.size
+    return _remote(folder, job, Cluster(address, _wanted(job), job["devices_per_trial"]))
+
+
+def _ray(folder: Path, job: dict[str, Any], address: str) -> tuple[Engine, int]:
+    from nb_optimizer.core.jobs.actors import Actors  # noqa: PLC0415 - an optional package
+
+    return _remote(folder, job, Actors(address, _wanted(job), job["devices_per_trial"]))
+
+
+def _wanted(job: dict[str, Any]) -> int | None:
+    return None if job["workers"] == "auto" else int(job["workers"])
+
+
+def _remote(folder: Path, job: dict[str, Any], launcher: Launcher) -> tuple[Engine, int]:
+    job["memory_mb"] = 0.0  # of machines that are not ours to limit
+    return RemoteEngine(folder, launcher), launcher.size
 
 
 ENGINES: dict[str, Callable[[Path, dict[str, Any], str], tuple[Engine, int]]] = {
     "local": _local,
     "cluster": _cluster,
+    "ray": _ray,
 }
 
 

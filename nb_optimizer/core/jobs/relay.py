@@ -1,4 +1,4 @@
-"""On a cluster's engine: runs one worker and carries lines between it and files of the job.
+"""On an engine or in an actor: runs one worker, carries lines between it and files of the job.
 
 The job's folder must be seen by all machines. The supervisor writes ``slot-0.1.in`` and reads
 ``slot-0.1.out``; the second number counts the workers of a slot.
@@ -30,7 +30,7 @@ def channel(folder: Path, slot: int, turn: int) -> tuple[Path, Path]:
 
 
 def serve(folder: str, slot: int, turn: int, share: dict[str, Any], owner: tuple[str, int]) -> str:
-    """Run a worker until it ends; return why it did. Called on an engine.
+    """Run a worker until it ends; return why it did. Called where the worker shall be.
 
     ``owner`` is the supervisor: on its own machine a worker ends with it.
     """

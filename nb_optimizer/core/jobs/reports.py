@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import time
 from typing import TYPE_CHECKING, Any
 
-from nb_optimizer.core import events as ev
 from nb_optimizer.core.errors import listing, nearest
+from nb_optimizer.core.events import Note
 from nb_optimizer.core.jobs.crew import Slot
 from nb_optimizer.core.jobs.verdict import cell_fault
 from nb_optimizer.core.tuning import events as te
@@ -44,6 +45,13 @@ class Reports:
         if taker is not None:
             taker(slot, message)
 
+    def _note(self, slot: Slot, message: Message) -> None:
+        """Keep what a trial noted; the same words of other trials would teach nothing."""
+        words = _without_numbers(message["text"])
+        if not any(_without_numbers(n.text).endswith(words) for n in self._boss.record.notes):
+            text = f"trial {slot.trial}: {message['text']}"
+            self._boss.book.write(Note(time.time(), text, message["level"]))
+
     def _ready(self, slot: Slot, message: Message) -> None:
         self._boss.crew.ready(slot, message)
 
@@ -68,6 +76,8 @@ class Reports:
     def _epoch(self, slot: Slot, message: Message) -> None:
         if slot.trial is None:
             return
+        if not message["new"] and message["epoch"] <= self._boss.record.trial(slot.trial).epochs:
+            return
         values = message["values"]
         if not self._boss.record.on:
             self._boss.book.write(te.Objective(time.time(), *objective(values)))
@@ -86,13 +96,6 @@ class Reports:
             self._boss.record, trial
         ) is None and not self._boss.search.goes_on(self._boss.record, trial):
             self._boss.crew.stop(slot, PRUNED, "worse than the median of the others")
-
-    def _note(self, slot: Slot, message: Message) -> None:
-        """Tell what a trial's devices changed; what holds for many trials once."""
-        if any(n.text.endswith(message["text"]) for n in self._boss.record.notes):
-            return
-        text = f"trial {slot.trial}: {message['text']}"
-        self._boss.book.write(ev.Note(time.time(), text))
 
     def _knows_metric(self, values: dict[str, float]) -> bool:
         return self._boss.record.on in values or self._boss.record.on in self._boss.job["sets"]
@@ -178,3 +181,7 @@ class Reports:
             if found:
                 self._boss.finish("failed", found[0], found[1])
         self._boss.book.weigh()
+
+
+def _without_numbers(text: str) -> str:
+    return re.sub(r"\d+", "", text)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.events import Note
 from nb_optimizer.core.jobs import folder as places
 from nb_optimizer.core.jobs.agenda import Agenda, Work
 from nb_optimizer.core.jobs.book import Book
@@ -72,6 +73,8 @@ class Supervisor:
                 host=owner[0], pid=owner[1], started=owner[2],
             )
         )  # fmt: skip
+        for text in job["notes"]:
+            self.book.write(Note(time.time(), text))
 
     # ---- the loop
 

@@ -66,6 +66,7 @@ class Reporter:
         self.check_metric: Callable[[], list[str]] = list
         self.drawn: Any | None = None  # the cell's hp
         self.fits = 0
+        self._is_told = True  # the fit's length, and what it had trained before
         self._base = 0  # epochs of the fits before this one
         self._record: RunRecord | None = None
         self._control = Control()
@@ -75,13 +76,15 @@ class Reporter:
         if self._record is not None:
             self._base += len(self._record.epochs)
         self.fits += 1
+        self._is_told = False
         self._record, self._control = record, control
         return self
 
     def show(self, event: ev.Event, record: RunRecord) -> None:
         """Report what matters to the search."""
+        if not self._is_told:
+            self._begin(record)
         if isinstance(event, ev.RunBegin):
-            self._begin(event.epochs, event.parameters)
             if known := self.check_metric():
                 self.desk.send({"is": "unknown", "known": known})
                 self._pause()
@@ -90,10 +93,8 @@ class Reporter:
         elif isinstance(event, ev.NonFinite):
             self.non_finite = True
             self._control.request_stop("search")
-        elif isinstance(event, ev.Resumed):
-            self._begin(event.epochs, record.begin.parameters)
-        elif isinstance(event, ev.Note) and self.task.devices:
-            self.desk.send({"is": "note", "text": event.text})
+        elif isinstance(event, ev.Note) and (self.task.devices or event.level == "warning"):
+            self.desk.send({"is": "note", "text": event.text, "level": event.level})
 
     def pump(self) -> None:
         """Stop at a batch boundary when the supervisor wants it."""
@@ -109,19 +110,27 @@ class Reporter:
             {} if self.drawn is None else {"values": self.drawn.drawn(), "space": self.drawn.met()}
         )
 
-    def _begin(self, epochs: int, parameters: int) -> None:
+    def _begin(self, record: RunRecord) -> None:
+        """Tell a fit's length, and its epochs: reports may be lost with the supervisor."""
+        self._is_told = True
         self.desk.send({
-            "is": "fit", "fit": self.fits, "epochs": self._base + epochs,
-            "parameters": parameters, **self.drawing(),
+            "is": "fit", "fit": self.fits, "epochs": self._base + record.planned_epochs,
+            "parameters": record.begin.parameters, **self.drawing(),
         })  # fmt: skip
+        for event in record.epochs:
+            self._tell(event, is_new=False)
 
-    def _epoch(self, event: ev.EpochEnd) -> None:
+    def _tell(self, event: ev.EpochEnd, *, is_new: bool) -> int:
         epoch = self._base + event.epoch
         self.seen_on = self.seen_on or self.task.on in event.values
         self.desk.send({
-            "is": "epoch", "epoch": epoch, "values": dict(event.values),
+            "is": "epoch", "epoch": epoch, "values": dict(event.values), "new": is_new,
             "seconds": event.seconds, "memory": self.desk.memory(),
         })  # fmt: skip
+        return epoch
+
+    def _epoch(self, event: ev.EpochEnd) -> None:
+        epoch = self._tell(event, is_new=True)
         is_last = self._record is not None and event.epoch >= self._record.planned_epochs
         if self.until is not None and epoch >= self.until and not is_last and not self.paused:
             self._wait()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.core.tuning import rungs
-from nb_optimizer.core.tuning.bayesian import first_random
 from nb_optimizer.core.tuning.contract import Suggestion, uniform
+from nb_optimizer.core.tuning.gaussian import Effort
 from nb_optimizer.core.tuning.model import Known, suggested
 from nb_optimizer.core.tuning.record import FAILED, WAITING, SearchRecord, Trial
-from nb_optimizer.core.tuning.space import key_of, rng_of
+from nb_optimizer.core.tuning.space import rng_of
 
 _RANDOM_SHARE = 8  # one of so many trials is drawn at random
 
@@ -28,11 +28,10 @@ class AshaSearch:
         """Return values where the model expects the most, or random ones."""
         number = len(record.trials) + 1
         known = standing(record)
-        if len(known) >= first_random(record) and number % _RANDOM_SHARE:
+        if len(known) >= _first_random(record) and number % _RANDOM_SHARE:
             running = [t.values for t in record.of_status(RUNNING, WAITING) if not t.epochs]
-            tried = {key_of(t.values) for t in record.trials}
             rng = rng_of(self._seed, number, "model")
-            values = suggested(record.space, known, running, rng, tried)
+            values = suggested(record, known, running, rng, Effort())
             if values is not None:
                 return Suggestion(values, "model")
         drawn = uniform(record, self._seed, number)
@@ -49,6 +48,11 @@ class AshaSearch:
     def revive(self, record: SearchRecord, held: set[int]) -> Trial | None:
         """Return a paused trial that later ones have put among the best third."""
         return rungs.promotable(record, record.trials, held, 1)
+
+
+def _first_random(record: SearchRecord) -> int:
+    """Return how many random trials come before the model: enough to see each range vary."""
+    return max(4, min(10, len(record.space.ranges)))
 
 
 def standing(record: SearchRecord) -> list[Known]:

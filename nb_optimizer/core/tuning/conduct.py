@@ -18,7 +18,7 @@ from nb_optimizer.core import store as runs
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.jobs import folder as places
 from nb_optimizer.core.jobs import process
-from nb_optimizer.core.jobs.capture import capture
+from nb_optimizer.core.jobs.capture import capture, remarks
 from nb_optimizer.core.jobs.devices import shares
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.core.store import Store
@@ -117,7 +117,7 @@ def begin(plan: TunePlan, cell: Cell, store: Store, names: Mapping[str, Any]) ->
         message = f"The search cannot be written to {folder} ({error.strerror})."
         raise UserError(message) from error
     job = _job(plan, cell, folder, given, uses_hp=uses_hp)
-    job |= {"captured": captured, "sets": sorted(found.sets)}
+    job |= {"captured": captured, "sets": sorted(found.sets), "notes": remarks(captured)}
     (folder / runs.STOP_FILE).unlink(missing_ok=True)
     places.write_json(folder / places.JOB, job)
     (folder / places.FAILURE).unlink(missing_ok=True)

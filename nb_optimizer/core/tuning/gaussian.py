@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 Array = np.ndarray[Any, Any]
 _FITTED, _STEPS = 64, 20  # points that lengths are fitted on, and steps of that fit
+_AROUND = 16  # neighbours of each of the best points so far, at each of two distances
 _JITTER = 1e-8
 _ROOT5 = math.sqrt(5.0)
 _FAR = -6.0  # standard deviations
@@ -59,20 +61,37 @@ class GaussianProcess:
         return mean, np.sqrt(np.maximum(1.0 - (half * half).sum(axis=1), 1e-10))
 
 
+@dataclass(frozen=True)
+class Effort:
+    """How thoroughly the best place is looked for."""
+
+    drawn: int = 256  # rows at random to begin with
+    neighbours: int = 5  # of each of the best rows, in each round
+    distances: tuple[float, ...] = (0.2, 0.1, 0.04, 0.015)  # of the neighbours, by round
+    tops: int = 0  # best points so far that are looked around as well
+
+
 def most_promising(
     model: GaussianProcess,
     draw: Callable[[int], Array],
     near: Callable[[Array, float], Array],
+    tops: Array,
+    effort: Effort,
 ) -> Array:
     """Return the row with the largest expected improvement.
 
     ``draw`` makes rows at random; ``near`` makes one neighbour of each row, at a given distance.
+    In many dimensions no random row comes near ``tops``, the best points so far, where the
+    improvement often is largest.
     """
-    pool = draw(256)
+    pool = draw(effort.drawn)
+    if len(tops):
+        around = np.repeat(tops, _AROUND, axis=0)
+        pool = np.concatenate([pool, near(around, 0.15), near(around, 0.04)])
     value = model.improvement(pool)
-    for distance in (0.2, 0.1, 0.04, 0.015):
+    for distance in effort.distances:
         top = np.argsort(-value)[:16]
-        fresh = near(np.repeat(pool[top], 5, axis=0), distance)
+        fresh = near(np.repeat(pool[top], effort.neighbours, axis=0), distance)
         pool = np.concatenate([pool[top], fresh])
         value = np.concatenate([value[top], model.improvement(fresh)])
     best: Array = pool[int(np.argmax(value))]

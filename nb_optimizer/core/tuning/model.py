@@ -6,29 +6,33 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from nb_optimizer.core.tuning.gaussian import Array, GaussianProcess, most_promising
+from nb_optimizer.core.tuning.gaussian import Array, Effort, GaussianProcess, most_promising
+from nb_optimizer.core.tuning.record import SearchRecord
 from nb_optimizer.core.tuning.space import Range, Space, Values, key_of
 
 Known = tuple[Values, float]  # values, and what is to be made small
 
 
 def suggested(
-    space: Space, known: Sequence[Known], pending: Sequence[Values], rng: np.random.Generator,
-    tried: set[tuple[tuple[str, str], ...]],
+    record: SearchRecord, known: Sequence[Known], pending: Sequence[Values],
+    rng: np.random.Generator, effort: Effort,
 ) -> Values | None:  # fmt: skip
     """Return values with the largest expected improvement that were not tried; else ``None``.
 
     ``pending`` are values of trials that still run: they count as being what the model expects,
     so that two workers do not get the same.
     """
+    space, tried = record.space, {key_of(t.values) for t in record.trials}
     sampler = _Sampler(space, rng)
     x = np.array([space.encode(v) for v, _ in known])
     y = np.array([s for _, s in known])
+    best = [known[i][0] for i in np.argsort(y, kind="stable")[: effort.tops]]
+    tops = sampler.rows([values for values in best if values])
     if pending:
         waiting = np.array([space.encode(v) for v in pending])
         expected, _ = GaussianProcess(x, y).predict(waiting)
         x, y = np.concatenate([x, waiting]), np.concatenate([y, expected])
-    found = most_promising(GaussianProcess(x, y), sampler.draw, sampler.near)
+    found = most_promising(GaussianProcess(x, y), sampler.draw, sampler.near, tops, effort)
     for row in (found, *(sampler.near(found[None], 0.1)[0] for _ in range(30))):
         values = sampler.values_of(row)
         if key_of(values) not in tried:
@@ -51,11 +55,11 @@ class _Sampler:
 
     def draw(self, count: int) -> Array:
         """Return rows drawn at random."""
-        return self._rows([self._space.sample(self._rng) for _ in range(count)])
+        return self.rows([self._space.sample(self._rng) for _ in range(count)])
 
     def near(self, rows: Array, distance: float) -> Array:
         """Return a neighbour of each row: one or two of its values moved."""
-        return self._rows([self._moved(self.values_of(row), distance) for row in rows])
+        return self.rows([self._moved(self.values_of(row), distance) for row in rows])
 
     def values_of(self, row: Array) -> Values:
         """Return the values that a row stands for."""
@@ -83,7 +87,8 @@ class _Sampler:
         least = 1.0 / len(points) if points else 0.0
         return one.at(one.share(value) + float(self._rng.normal()) * max(distance, least))
 
-    def _rows(self, many: list[Values]) -> Array:
+    def rows(self, many: list[Values]) -> Array:
+        """Return values as rows, whose values can be asked for later."""
         rows = np.array([self._space.encode(v) for v in many])
         for row, values in zip(rows, many, strict=True):
             self._values[row.tobytes()] = values

@@ -161,8 +161,9 @@ def _engine(flag: str, value: str) -> str:
     if kind not in ENGINES:
         right = "local, cluster[:PROFILE] or ray[:ADDRESS]"
         return f"{flag} takes {right}, got {value!r}.{nearest(kind, ENGINES)}"
-    if kind == "ray":
-        return f"{flag} ray is not available in this version; cluster runs on several machines"
+    if value.startswith("ray:") and not re.fullmatch(r"ray:[^/]+:\d+", value):
+        right = "ray:HOST:PORT of a cluster that this machine is part of"
+        return f"{flag} takes {right} (as ray start prints it), got {value!r}"
     return f"{flag} local takes no address, got {value!r}" if value.startswith("local:") else ""
 
 

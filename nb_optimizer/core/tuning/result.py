@@ -13,6 +13,7 @@ from nb_optimizer.core.jobs import folder as places
 from nb_optimizer.core.recorded import Recorded
 from nb_optimizer.core.run import RunResult
 from nb_optimizer.core.store import Store
+from nb_optimizer.core.training.state_files import BEST
 from nb_optimizer.core.tuning import cell as cells
 from nb_optimizer.core.tuning.record import SearchRecord, Trial
 from nb_optimizer.core.tuning.space import rng_of
@@ -111,15 +112,23 @@ class SearchResult(Recorded):
     @property
     def can_replay(self) -> bool:
         """Whether the best trial has weights that a replay could bring back."""
-        best = self.record.best
-        return best is not None and bool(self._store(best).paths())
+        return self.record.best is not None and bool(self._saved())
 
     def _store(self, trial: Trial) -> Store:
         return Store(self.path / places.TRIALS / str(trial.number))
 
     def _best_run(self) -> RunResult:
-        paths = self._store(self.best_trial).paths()
-        if not paths:
+        if not self._store(self.best_trial).paths():
             message = f"{self.id} has no model: its trials trained none."
             raise UserError(message)
+        if not (paths := self._saved()):
+            message = (
+                f"{self.id} has no weights of its best trial, {self.best_trial.number}: they "
+                "could not be saved. Its values are in best_values."
+            )
+            raise UserError(message)
         return RunResult.open(paths[-1])
+
+    def _saved(self) -> list[Path]:
+        """Return the runs of the best trial whose best weights lie on disk."""
+        return [p for p in self._store(self.best_trial).paths() if (p / BEST).is_file()]

@@ -122,6 +122,52 @@ def test_a_full_disk_ends_the_search_with_a_word(store, names):
     assert "No space left on device" in (job.folder / places.FAILURE).read_text()
 
 
+FULL = """
+import resource
+if lr > 0.05:
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, resource.RLIM_INFINITY))
+"""
+
+
+def test_a_trial_whose_weights_cannot_be_written_is_told_and_keeps_its_score(store, names):
+    pytest.importorskip("resource")
+    back = "\nresource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+    source = FULL + TRAIN.replace("0.1", "lr") + back  # what a full disk does, to one trial
+    cell = Cell(source, [parse("lr", "0.0001|0.5")])
+    plan = TunePlan(on="loss", search="grid", workers="1", seed=0)
+    found = searched(plan, cell, store, names)
+    assert [t.status for t in found.trials] == ["completed"] * 2
+    assert "warning: trial 2: This run can no longer be written" in repr(found)
+    assert found.best_trial.number == 2 and not found.can_replay
+    with pytest.raises(UserError, match="has no weights of its best trial, 2"):
+        _ = found.best_model
+
+
+def test_damaged_lines_cost_what_they_held(store, names):
+    cell = Cell("import keras\nscore = float(a)\n", [parse("a", "1..4")])
+    plan = TunePlan(on="score", direction="max", search="grid", workers="1", seed=0)
+    job = begin(plan, cell, store, names)
+    from nb_optimizer.views import search
+
+    assert search.follow(job, "off").best_values == {"a": 4}
+    job.end()
+    journal = job.folder / "search.jsonl"
+    lines = journal.read_text().splitlines()
+    begins = [i for i, line in enumerate(lines) if '"event":"TrialBegin"' in line]
+    end = next(i for i, line in enumerate(lines) if '"event":"SearchEnd"' in line)
+    lines[begins[1]] = "\x00" * 40  # as a machine that went off may leave it
+    lines[begins[3] :] = ["{", *lines[begins[3] + 1 : end]]  # trial 4 is lost, and the end
+    journal.write_text("\n".join(lines) + "\n")
+    again = begin(TunePlan(**{**plan.changed(), "resume": True}), cell, store, names)
+    found = search.follow(again, "off")
+    assert found.status == "completed" and found.record.damaged_lines == 2
+    told = [(t.values, t.status, t.reason) for t in found.trials]
+    assert told[0] == ({"a": 1}, "completed", "") and told[2][:2] == ({"a": 3}, "completed")
+    assert told[1] == ({}, "failed", "its lines in the journal are damaged")
+    assert {t.values["a"] for t in found.trials if t.status == "completed"} == {1, 2, 3, 4}
+    assert found.best_values == {"a": 4}
+
+
 @pytest.mark.parametrize(
     ("plan", "source", "ranges", "told"),
     [

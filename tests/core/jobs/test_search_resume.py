@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import random
 import signal
 import time
 
@@ -19,7 +18,6 @@ from nb_optimizer.core.tuning.grammar import parse
 from nb_optimizer.core.tuning.plan import TunePlan
 from nb_optimizer.core.tuning.space import key_of
 
-DRILLS = int(os.environ.get("NBO_DRILLS", "1"))
 CELL = """
 import keras
 model = keras.Sequential([
@@ -29,7 +27,7 @@ model = keras.Sequential([
 model.compile(keras.optimizers.Adam(lr), "sparse_categorical_crossentropy", metrics=["accuracy"])
 model.fit(x, y, epochs=9, batch_size=16, validation_split=0.25)
 """
-RANGES = {"asha": ("log(1e-3,1e-1)", "4..32:4"), "grid": ("0.01|0.1", "4|8|16")}
+RANGES = ("log(1e-3,1e-1)", "4..32:4")
 
 
 @pytest.fixture(scope="module")
@@ -40,10 +38,8 @@ def names():
 
 
 def start(store, names, search, **more):
-    ranges = RANGES.get(search, RANGES["asha"])
-    cell = Cell(CELL, [parse(n, r) for n, r in zip(("lr", "units"), ranges, strict=True)])
-    trials = None if search == "grid" else 6
-    plan = TunePlan(on="val_loss", search=search, trials=trials, workers="1", seed=5, **more)
+    cell = Cell(CELL, [parse(n, r) for n, r in zip(("lr", "units"), RANGES, strict=True)])
+    plan = TunePlan(on="val_loss", search=search, trials=6, workers="1", seed=5, **more)
     return begin(plan, cell, store, names)
 
 
@@ -157,26 +153,15 @@ def test_a_worker_killed_while_its_trial_waits_at_a_rung_does_not_let_it_pass(st
     assert results(found.record) == results(whole("asha"))
 
 
-@pytest.mark.drill
-@pytest.mark.parametrize("search", ["asha", "random", "grid", "bayesian", "hyperband"])
-def test_killed_at_random_moments(store, names, whole, search):
-    if DRILLS < 2:
-        pytest.skip("make drill")
-    rng = random.Random(time.time_ns())  # noqa: S311 - shown on failure
-    expected = results(whole(search))
-    for _ in range(DRILLS):
-        who, epoch, more = (
-            rng.choice((kill_supervisor, kill_worker)),
-            rng.randrange(30),
-            rng.random(),
-        )
-        job = start(store, names, search, fresh=True)
-        record = wait(job, lambda r, e=epoch: r.epochs_done >= e or r.status != "running")
-        time.sleep(more * 0.5)
-        if read_search(job.folder).status == "running":
-            who(job, record)
-        found = follow(job)
-        if found.status == "interrupted":
-            found = follow(start(store, names, search, resume=True))
-        check_sound(found.record)
-        assert results(found.record) == expected, (who.__name__, epoch, more)
+def test_epochs_whose_report_was_lost_with_the_supervisor_are_not_missing(store, names, whole):
+    job = start(store, names, "random")
+    record = wait(job, lambda r: bool(r.trials) and r.trials[0].epochs >= 4)
+    kill_supervisor(job, record)
+    assert follow(job).status == "interrupted"
+    journal = job.folder / "search.jsonl"
+    lines = journal.read_text().splitlines()
+    told = [i for i, line in enumerate(lines) if '"event":"TrialEpoch"' in line]
+    journal.write_text("\n".join(lines[: told[1]]) + "\n")  # the trial's own state is further on
+    found = follow(start(store, names, "random", resume=True))
+    check_sound(found.record)
+    assert results(found.record) == results(whole("random"))
