@@ -29,7 +29,7 @@ EPOCHS = {
     "cnn": 60,
     "lstm": 50,
     "transformer": 100,
-    "mobilenet": 6,
+    "mobilenet": 2,
 }
 
 
