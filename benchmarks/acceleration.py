@@ -169,9 +169,9 @@ def child(work, variant):
     tell(cpu, wall, ends, history.history["loss"][-1], told)
 
 
-def run(work, variant):
-    """Train in a process of its own and return what it measured."""
-    command = [sys.executable, __file__, "--child", work, variant]
+def run(*what, script=__file__):
+    """Run a child of ``script`` in a process of its own and return what it measured."""
+    command = [sys.executable, script, "--child", *what]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not lines:

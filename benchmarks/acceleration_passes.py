@@ -14,8 +14,6 @@ import contextlib
 import json
 import os
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 
@@ -48,16 +46,6 @@ def child(work, call, variant):
     print("RESULT", json.dumps(spent))
 
 
-def run(*what):
-    """Measure in a process of its own."""
-    command = [sys.executable, __file__, "--child", *what]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
-    if not lines:
-        sys.exit(done.stderr[-3000:])
-    return json.loads(lines[0][7:])
-
-
 def ratio(rounds, kind, since):
     """Return the median of plain over accelerated, and its least and largest."""
     each = [
@@ -69,7 +57,11 @@ def ratio(rounds, kind, since):
 
 def report(work, call, count):
     """Print a line of the table and a JSON line."""
-    rounds = [(run(work, call, "plain"), run(work, call, "accelerated")) for _ in range(count)]
+    variants = ("plain", "accelerated")
+    rounds = [
+        [acceleration.run(work, call, variant, script=__file__) for variant in variants]
+        for _ in range(count)
+    ]
     row = {
         "work": work,
         "call": call,

@@ -80,9 +80,7 @@ class RowWays:
 
     def _loop(self, step: Any) -> Any:
         repeated = _repeated(self._tf, step, lambda content, i: (content[0], content[1][i]))
-        return self._tf.autograph.experimental.do_not_convert(
-            lambda data, rows, steps: repeated((data, rows), steps)
-        )
+        return _plainly(self._tf, lambda data, rows, steps: repeated((data, rows), steps))
 
 
 class PredictWays(RowWays):
@@ -104,7 +102,7 @@ class PredictWays(RowWays):
             _, stores = tf.while_loop(lambda i, _: i < steps, one, (tf.constant(0), stores))
             return tf.nest.pack_sequence_as(made, [store.concat() for store in stores])
 
-        return tf.autograph.experimental.do_not_convert(loop)
+        return _plainly(tf, loop)
 
 
 class StreamWays:
