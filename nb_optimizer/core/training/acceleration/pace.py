@@ -85,6 +85,15 @@ class Pace:
         self._left = left
         self._chosen = chosen
 
+    def take_up(self, trials: dict[str, Trial]) -> None:
+        """Go on with what earlier calls have tried, unless a way is chosen already."""
+        if self.is_final or PLAIN not in trials:
+            return
+        self.trials = dict(trials)
+        self._untried -= set(trials)
+        if self.trials[PLAIN].is_enough:
+            self._go_on()
+
     @property
     def compiles(self) -> bool:
         """Whether the next call compiles."""

@@ -31,6 +31,7 @@ from nb_optimizer.core.training.acceleration.pace import (
     RECURRENT,
     XLA,
     Pace,
+    Trial,
 )
 from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import PredictWays
@@ -49,6 +50,15 @@ class Compiled:
     made: dict[Any, Any] = field(default_factory=dict)
     way: str = ""
     layers: str = DENSE  # the kind of the model's layers
+    trials: dict[str, Trial] = field(default_factory=dict)  # while no way was chosen
+    steps: int = 0  # of all calls so far
+
+    def learn(self, feed: Feed) -> None:
+        """Take over what a call has found out."""
+        pace = feed.pace
+        self.trials = {w: t for w, t in pace.trials.items() if t.first_seconds is not None}
+        if pace.best != PLAIN:
+            self.way = pace.best
 
 
 class _OtherwiseError(Exception):
@@ -131,29 +141,34 @@ class Passes:
         finally:
             if getattr(model, name) is run:
                 setattr(model, name, compiled.original)
-            if feeds and feeds[0].pace.way != PLAIN:
-                compiled.way = feeds[0].pace.way
+            if feeds:
+                compiled.learn(feeds[0])
 
     def _feed(self, source: Any, kind: str, compiled: Compiled) -> Feed | None:
         """Return what feeds a call in blocks, or nothing where its input can't be."""
-        if compiled.way == PLAIN:
+        data = resident(source)
+        streams = kind == "evaluate" and source.num_batches  # the only streams that run in blocks
+        if compiled.way == PLAIN or (data is None and not streams):
             return None
-        if (data := resident(source)) is not None:
-            pace, order = self._pace(source, compiled, *_MORE[kind]), order_of(source)
-            feed: Feed = _FEEDS[kind](source, data, order, pace)
-        elif kind == "predict" or not source.num_batches:
-            return None
+        pace = self._pace(source, compiled, *(() if data is None else _MORE[kind]))
+        if pace.is_final and pace.way == PLAIN:
+            return None  # Keras' own input serves
+        if data is None:
+            feed: Feed = StreamFeed(source, pace)
         else:
-            feed = StreamFeed(source, self._pace(source, compiled))
+            feed = _FEEDS[kind](source, data, order_of(source), pace)
         feed.made = compiled.made
         return feed
 
     def _pace(self, source: Any, compiled: Compiled, *more: str) -> Pace:
         # A seed promises every bit: a loop computes the same, XLA almost.
         ways = (PLAIN, LOOP) if self._plan.seed is not None else (PLAIN, LOOP, *more)
-        return Pace(
-            ways, lambda: int(source.num_batches), known=compiled.way, kind=lambda: compiled.layers
-        )
+        # Who has called so often will call as often again: nothing else is known of what is left.
+        steps, earlier = int(source.num_batches), compiled.steps
+        compiled.steps += steps
+        pace = Pace(ways, lambda: steps + earlier, known=compiled.way, kind=lambda: compiled.layers)
+        pace.take_up(compiled.trials)
+        return pace
 
 
 def unsuited(model: Any, framework: Framework, step: str) -> str:

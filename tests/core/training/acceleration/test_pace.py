@@ -117,3 +117,18 @@ def test_plain_steps_are_traced_once(rows, train, monkeypatch):
     with train() as run:
         assert fit() == plain
     assert run.record.accelerated.way == PLAIN
+
+
+def test_short_calls_that_come_again_and_again_are_paid_for_together():
+    seen, trials, ways = 0, {}, []
+    for _ in range(12):
+        seen += 150
+        pace = Pace((PLAIN, LOOP), lambda steps=seen: steps)
+        pace.take_up(trials)
+        ways.append(pace.way)
+        for _ in range(150 if pace.way == PLAIN and not pace.is_final else 10):
+            compiling = COMPILE[pace.way] if pace.compiles and pace.way not in trials else 0.0
+            pace.took(MLP[pace.way] * pace.size() + compiling, pace.size())
+        trials = pace.trials
+    assert ways[0] == ways[4] == PLAIN and ways[-1] == LOOP
+    assert trials[LOOP].per_step == pytest.approx(MLP[LOOP])
