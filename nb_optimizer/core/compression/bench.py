@@ -32,8 +32,11 @@ class Bench:
     Scratch files (the rows as arrays) live in ``folder/work`` until :meth:`close`.
     """
 
-    def __init__(self, folder: Path, held_out: Data, calibration: Data) -> None:
+    def __init__(
+        self, folder: Path, held_out: Data, calibration: Data, tell: Callable[[str], None]
+    ) -> None:
         self.folder, self.held_out, self.calibration = folder, held_out, calibration
+        self._tell = tell
         self._work = folder / "work"
         self._work.mkdir(mode=0o700, exist_ok=True)
         self._inputs = self._save("held", held_out)
@@ -100,13 +103,15 @@ class Bench:
             "trained": recipe.qat,
         }  # fmt: skip
         try:
-            workers.call(request, self._work)
+            told = workers.call(request, self._work)["told"]
         except WorkerError as error:
             if recipe.quantize == "int4" or model is None or recipe.formats:
                 message = f"the LiteRT quantizer failed: {error}"
                 raise WorkerError(message) from error
             target.write_bytes(export.convert(model, self.calibration, recipe.quantize))
             return "converter"
+        if told:
+            self._tell(told)
         return "litert"
 
     def probe(self, source: Path, recipe: Recipe) -> tuple[float, float]:

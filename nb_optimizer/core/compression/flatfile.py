@@ -15,6 +15,7 @@ _FORMATS = {v: k for k, v in vars(schema.TensorType).items() if isinstance(v, in
 _WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV")
 _READ = {"FLOAT32": "<f4", "FLOAT16": "<f2", "INT8": "i1", "INT16": "<i2"}
 _CONVERSIONS = ("QUANTIZE", "DEQUANTIZE")
+_HEAD = ("FULLY_CONNECTED", "SOFTMAX")
 _LEAST = 16  # smaller constants are shapes and axes
 
 
@@ -48,6 +49,23 @@ class FlatFile:
                     Operation(index, kind, scope, kernel.size, len(np.unique(kernel)))
                 )  # fmt: skip
         return found
+
+    def head(self) -> list[tuple[str, str]]:
+        """Return kind and scope of the last dense operation and of the softmax behind it.
+
+        Empty where the file ends in anything else.
+        """
+        graph = self._graphs[0]
+        made = {i: (kind, op) for kind, op, owner in self._all() if owner is graph
+                for i in op.outputs}  # fmt: skip
+        at, found = graph.outputs[0], []
+        while at in made and made[at][0] in _HEAD:
+            kind, op = made[at]
+            found.append((kind, ";".join(_name(graph.tensors[i]) for i in op.outputs) + ";"))
+            if kind != "SOFTMAX":
+                return found[::-1]
+            at = op.inputs[0]
+        return []
 
     def sparsity(self) -> float:
         """Return the share of zeros in all kernels."""

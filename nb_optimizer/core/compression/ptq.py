@@ -20,9 +20,11 @@ from litert_quantizer.qtyping import QuantGranularity
 from litert_quantizer.recipe_manager import RecipeManager
 
 from nb_optimizer.core.compression.flatfile import FlatFile, Operation
+from nb_optimizer.core.compression.runtime import Served
 
 Array = np.ndarray[Any, Any]
 _FEW_VALUES = 64
+_TIES = 0.005  # share of the rows from which equal outputs are no chance
 SMALL = 1024  # kernels below this stay float where they may: 8 bits save nothing and cost time
 _ALL = ".*"
 _MIN_MAX, _MSE, _NONE = "min_max_uniform_quantize", "MSE", "no_quantize"
@@ -41,8 +43,11 @@ def quantize(  # noqa: PLR0913, PLR0917 - what one file is made of
     calibration: dict[str, Array],
     mixed: dict[str, str],
     trained: bool = False,  # noqa: FBT001, FBT002 - as above
-) -> None:
-    """Write ``source`` in the number format ``form`` to ``target``.
+) -> str:
+    """Write ``source`` in the number format ``form`` to ``target``; return what to tell of it.
+
+    Where 8-bit results of the last dense layer make equal outputs of different ones, so that a
+    classifier's first choice becomes a matter of order, they stay float; its weights do not.
 
     Args:
         source: a float LiteRT file.
@@ -64,8 +69,39 @@ def quantize(  # noqa: PLR0913, PLR0917 - what one file is made of
             _rule(maker, op, mixed[str(op.index)], QuantGranularity.CHANNELWISE, base=form)
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         ranges = _ranges(maker, source, calibration) if maker.need_calibration else None
-        result = maker.quantize(ranges)
-    target.write_bytes(bytes(result.quantized_model))
+        target.write_bytes(bytes(maker.quantize(ranges).quantized_model))
+        head = file.head() if form == "int8" else []
+        ties = _ties(target, calibration) if head else 0
+        if ties <= _TIES * _count(calibration):
+            return ""
+        _float_results(maker, head)
+        target.write_bytes(bytes(maker.quantize(ranges).quantized_model))
+    return (
+        f"int8: on {ties} of {_count(calibration)} rows of calibration two classes came out equal "
+        "and first, so the results of the last layer stay float (its weights have 8 bits)"
+    )
+
+
+def _ties(path: Path, calibration: dict[str, Array]) -> int:
+    """Count the rows for which the two largest outputs of a file are the same."""
+    said = Served(path, 1).predict(calibration)
+    if said.ndim != 2 or said.shape[1] < 2:  # noqa: PLR2004 - rows of classes
+        return 0
+    said.sort(axis=1)
+    return int(np.sum(said[:, -1] == said[:, -2]))
+
+
+def _float_results(maker: Any, head: list[tuple[str, str]]) -> None:
+    for kind, name in head:
+        scope = re.escape(name)
+        if kind == "SOFTMAX":
+            maker.update_quantization_recipe(scope, kind, None, _NONE)
+        else:
+            maker.add_dynamic_config(scope, kind, 8)
+
+
+def _count(rows: dict[str, Array]) -> int:
+    return len(next(iter(rows.values())))
 
 
 def _ranges(maker: Any, source: Path, calibration: dict[str, Array]) -> Any:
@@ -77,8 +113,9 @@ def _ranges(maker: Any, source: Path, calibration: dict[str, Array]) -> Any:
     watch = Calibrator(str(source), num_threads=1, qsv_update_func=_wider)
     recipe = RecipeManager()
     recipe.load_quantization_recipe(maker.get_quantization_recipe())
-    rows = len(next(iter(calibration.values())))
-    samples = [{n: a[i : i + 1] for n, a in calibration.items()} for i in range(rows)]
+    samples = [
+        {n: a[i : i + 1] for n, a in calibration.items()} for i in range(_count(calibration))
+    ]
     watch.calibrate({_signature(source): samples}, recipe)
     return watch.get_model_qsvs()
 

@@ -109,11 +109,11 @@ def quantize(request: dict[str, Any]) -> dict[str, Any]:
     from nb_optimizer.core.compression import ptq  # noqa: PLC0415 - loads the quantizer
 
     target = Path(request["target"])
-    ptq.quantize(
+    told = ptq.quantize(
         Path(request["source"]), target, request["format"], _rows(request["calibration"]),
         request["mixed"], request["trained"],
     )  # fmt: skip
-    return {"bytes": target.stat().st_size}
+    return {"bytes": target.stat().st_size, "told": told}
 
 
 def describe(request: dict[str, Any]) -> dict[str, Any]:

@@ -104,7 +104,7 @@ class Compressing:
             self._begin()
             if note:
                 self.note(note)
-            with contextlib.closing(Bench(self.path, *self._split())) as self.bench:
+            with contextlib.closing(Bench(self.path, *self._split(), self.note)) as self.bench:
                 self._make()
         except KeyboardInterrupt:
             status, reason = "stopped", "stopped by the interrupt button; what was made is kept"
