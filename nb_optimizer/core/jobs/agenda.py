@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,15 +25,19 @@ class Work:
 
 
 class Agenda:
-    """Decides what an idle worker gets."""
+    """Decides what an idle worker gets; ``tries`` are values given meanwhile, in the panel."""
 
     def __init__(
-        self, record: SearchRecord, search: Search, job: dict[str, Any], shelf: Shelf
+        self,
+        record: SearchRecord,
+        search: Search,
+        job: dict[str, Any],
+        shelf: Shelf,
+        tries: Sequence[Values] = (),
     ) -> None:
         self._record, self._search, self._shelf = record, search, shelf
         self._sets = frozenset(job["sets"])
-        done = [t.values for t in record.trials if t.origin == "given"]  # by --try, or in the panel
-        self.given = [g for g in job["given"] if not any(g.items() <= d.items() for d in done)]
+        self.given = _due(record, [*job["given"], *tries])
         self.slowest = 0.0  # seconds that a suggestion took at most
         self._finalist = 0
 
@@ -78,7 +83,26 @@ class Agenda:
         """Fill up values that somebody gave for some of the ranges."""
         number = len(self._record.trials) + 1
         rng = rng_of(self._record.begin.seed, number, "values")
-        known = {r.name: r for r in self._record.space.ranges}
-        fitting = {k: v for k, v in values.items() if k not in known or known[k].contains(v)}
+        fitting = _fitting(self._record, values)
         filled = self._record.space.sample(rng, fitting)
-        return Work({**filled, **{k: v for k, v in fitting.items() if k not in known}}, "given")
+        return Work({**filled, **fitting}, "given")
+
+
+def _fitting(record: SearchRecord, values: Values) -> Values:
+    """Return the values that lie in their ranges; for some, no range is known yet."""
+    known = {r.name: r for r in record.space.ranges}
+    return {k: v for k, v in values.items() if k not in known or known[k].contains(v)}
+
+
+def _due(record: SearchRecord, given: Sequence[Values]) -> list[Values]:
+    """Return the given sets of values that no trial has had yet; each trial counts for one."""
+    done = [t.values for t in record.trials if t.origin == "given"]
+    due = []
+    for values in given:
+        wanted = _fitting(record, values).items()
+        had = next((d for d in done if wanted <= d.items()), None)
+        if had is None:
+            due.append(values)
+        else:
+            done.remove(had)
+    return due

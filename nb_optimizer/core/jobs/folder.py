@@ -52,26 +52,14 @@ def command(folder: Path, action: str, **more: Any) -> None:
 
 
 class Commands:
-    """Reads wishes as they come in; those from before are not granted again."""
+    """Reads wishes as they come in, at first all those that were left for earlier supervisors."""
 
     def __init__(self, folder: Path) -> None:
-        self._path = folder / COMMANDS
-        self._at = self._path.stat().st_size if self._path.is_file() else 0
+        self._tail = Tail(folder / COMMANDS)
 
     def take(self) -> list[dict[str, Any]]:
         """Return the wishes since the last call."""
-        try:
-            size = self._path.stat().st_size
-        except FileNotFoundError:
-            return []
-        if size <= self._at:
-            return []
-        with self._path.open("rb") as file:
-            file.seek(self._at)
-            text = file.read()
-        whole, newline, _ = text.rpartition(b"\n")
-        self._at += len(whole) + len(newline)
-        return [w for line in whole.splitlines() if (w := _wish(line))]
+        return [w for line in self._tail.lines() if (w := _wish(line))]
 
 
 def _wish(line: bytes) -> dict[str, Any] | None:

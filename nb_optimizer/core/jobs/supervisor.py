@@ -50,7 +50,9 @@ class Supervisor:
         self.crew = Crew(engine, size, self.job, self.book)
         self.shelf = Shelf(folder / places.TRIALS, self.job["disk_mb"] * 1e6)
         self.search = SEARCHES[self.record.begin.search](self.record.begin.seed)
-        self.agenda = Agenda(self.record, self.search, self.job, self.shelf)
+        earlier = self.commands.take()
+        tries = [w["values"] for w in earlier if _gives_values(w)]
+        self.agenda = Agenda(self.record, self.search, self.job, self.shelf, tries)
         self.reports = Reports(self)
         self._began = math.inf  # when the first trial was given out: that starts the time budget
         self.ending = ""  # why no more trials are started
@@ -59,6 +61,10 @@ class Supervisor:
         self._deadline = math.inf
         self._look_due = 0.0
         self._idles = False  # a worker was free, and there was nothing to do
+        if not self.record.resumed:  # they were left while this process started
+            for wish in earlier:
+                if not _gives_values(wish):
+                    self._grant(wish)
 
     def _open(self, workers: int) -> None:
         """Write who owns the search now."""
@@ -144,7 +150,7 @@ class Supervisor:
             for slot in self.crew.busy():
                 if slot.trial == number:
                     self.crew.stop(slot, PRUNED, BY_HAND)
-        elif do == "try" and isinstance(wish.get("values"), dict):
+        elif _gives_values(wish):
             self.agenda.given.append(wish["values"])
 
     def finish(self, status: str, reason: str, fault: dict[str, Any] | None = None) -> None:
@@ -187,6 +193,10 @@ class Supervisor:
         self.book.write(begin)
         trial = self.record.trial(number)
         self.crew.give(slot, trial, resume=known is not None, until=self.agenda.until(trial))
+
+
+def _gives_values(wish: Message) -> bool:
+    return wish["do"] == "try" and isinstance(wish.get("values"), dict)
 
 
 def main(arguments: list[str]) -> int:

@@ -165,3 +165,22 @@ def test_epochs_whose_report_was_lost_with_the_supervisor_are_not_missing(store,
     found = follow(start(store, names, "random", resume=True))
     check_sound(found.record)
     assert results(found.record) == results(whole("random"))
+
+
+def test_values_to_try_survive_a_supervisor_that_was_killed_before_it_began_them(store, names):
+    job = start(store, names, "random")
+    record = wait(job, lambda r: r.epochs_done >= 1)
+    asked = {"lr": 0.02, "units": 8}, {"lr": 0.02, "units": 8}, {"units": 12}
+    for values in asked:
+        places.command(job.folder, "try", values=values)
+    kill_supervisor(job, record)
+    follow(job)
+
+    again = start(store, names, "random", resume=True)
+    record = wait(again, lambda r: sum(t.origin == "given" for t in r.trials) >= 2)
+    kill_supervisor(again, record)
+    follow(again)
+    found = follow(start(store, names, "random", resume=True)).record
+    assert found.status == "completed" and found.resumed == 2
+    given = [t.values for t in found.trials if t.origin == "given"]
+    assert len(given) == 3 and given[0] == given[1] == asked[0] and given[2]["units"] == 12
