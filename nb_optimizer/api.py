@@ -48,9 +48,7 @@ def train(
     from nb_optimizer.core.training.session import Source, Training  # noqa: PLC0415 - loads Keras
 
     plan = TrainPlan.of(options)
-    # The block is known again by its place: --resume needs to recognize it.
-    caller = sys._getframe(2)  # noqa: SLF001 - documented, if underscored
-    place = f"{Path(caller.f_code.co_filename).name}:{caller.f_lineno}"
+    place = _place(2)  # a context manager's own frame is between
     run = Run()
     training = Training(
         plan,
@@ -92,7 +90,8 @@ def compress(
     Raises:
         UserError: an unknown option, a bad value, data that do not fit.
     """
-    from nb_optimizer.core.compression.plan import CompressPlan  # noqa: PLC0415 - only when asked
+    from nb_optimizer.core.compression import resume  # noqa: PLC0415 - only when asked
+    from nb_optimizer.core.compression.plan import CompressPlan  # noqa: PLC0415
     from nb_optimizer.core.compression.session import Compressing  # noqa: PLC0415
 
     plan = CompressPlan.of(options)
@@ -106,8 +105,15 @@ def compress(
         view=view_for(plan.live),
         show=compression_view(plan.live),
         kind=Compression,
+        key=resume.key_of(_place(1)),
     )
     return cast("Compression", session.run())
+
+
+def _place(depth: int) -> str:
+    """Return where a call stands, ``depth`` frames above: ``resume`` knows it again by that."""
+    caller = sys._getframe(depth + 1)  # noqa: SLF001 - documented, if underscored
+    return f"{Path(caller.f_code.co_filename).name}:{caller.f_lineno}"
 
 
 def runs(directory: str | Path | None = None) -> RunTable:

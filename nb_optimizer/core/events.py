@@ -44,6 +44,7 @@ class RunBegin(Event):
     direction: str = "min"
     schedule: str = ""  # class of the learning-rate schedule, if the rate follows one
     options: dict[str, Any] = field(default_factory=dict)
+    fingerprints: dict[str, str] = field(default_factory=dict)  # of a compression's model and data
     host: str = ""
     pid: int = 0
     started: float = 0.0  # when that process started: tells a recycled pid apart
@@ -181,8 +182,19 @@ class Measured(Event):
     """A compressed model was measured or could not be made; ``row`` is its row of the table."""
 
     row: dict[str, Any]
+    elapsed: float = 0.0  # seconds of the compression until then
 
     numeric: ClassVar[frozenset[str]] = frozenset({"row"})
+
+
+@dataclass(frozen=True)
+class Kept(Event):
+    """A piece of a compression's work is finished; who resumes it need not do it again."""
+
+    key: str
+    values: dict[str, Any]
+
+    numeric: ClassVar[frozenset[str]] = frozenset({"values"})
 
 
 @dataclass(frozen=True)
@@ -217,6 +229,7 @@ EVENTS: dict[str, type[Event]] = {
         Scaling,
         NonFinite,
         Measured,
+        Kept,
         Picked,
         RunEnd,
     )

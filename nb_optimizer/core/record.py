@@ -250,6 +250,7 @@ _FOLDS: dict[type[ev.Event], Callable[[RunRecord, Any], None]] = {
     ev.Scaling: _scaling,
     ev.NonFinite: _non_finite,
     ev.Measured: partial(_append, "measured"),
+    ev.Kept: lambda *_: None,  # for who resumes
     ev.Picked: _picked,
     ev.RunEnd: _end,
 }

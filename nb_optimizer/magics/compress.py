@@ -45,6 +45,7 @@ class Request:
     train: Any = None
     recipe: Any = None
     out: str = ""
+    word: str = ""  # the model, as the line names it
 
 
 def read(line: str, names: Mapping[str, Any]) -> Request:
@@ -60,13 +61,16 @@ def read(line: str, names: Mapping[str, Any]) -> Request:
     found = arguments.read(rest, OPTIONS, names)
     out = found.pop("out", "")
     objects = {o.name: _objects(o, found.pop(o.name, ""), names) for o in (DATA, TRAIN, RECIPE)}
-    return Request(CompressPlan.of(found), _named(first, "%compress", names), out=out, **objects)
+    return Request(
+        CompressPlan.of(found), _named(first, "%compress", names), out=out, word=first, **objects
+    )
 
 
 def run(shell: Any, settings: NbOptimizer, line: str) -> Any:
     """Run the magic; return the compression."""
     request = read(line, shell.user_ns)
-    from nb_optimizer.core.compression.session import Compressing  # noqa: PLC0415 - loads NumPy
+    from nb_optimizer.core.compression import resume  # noqa: PLC0415 - loads NumPy
+    from nb_optimizer.core.compression.session import Compressing  # noqa: PLC0415
     from nb_optimizer.views import Compression, compression_view, view_for  # noqa: PLC0415
 
     session = Compressing(
@@ -79,6 +83,7 @@ def run(shell: Any, settings: NbOptimizer, line: str) -> Any:
         view=view_for(request.plan.live),
         show=compression_view(request.plan.live),
         kind=Compression,
+        key=resume.key_of(request.word),
     )
     if request.out:
         shell.user_ns[request.out] = session.result

@@ -86,6 +86,17 @@ def test_a_cell_gives_a_text_table_and_static_html(kernel):
     assert said.strip() == "completed True True"
 
 
+def test_a_line_is_resumed_with_its_own_options_only(kernel):
+    data = "--data x_test,y_test --train x_train,y_train --resume"
+    reply, said, _ = kernel.run(f"%compress model --quantize int8,dynamic {data} -o again")
+    assert reply["status"] == "ok", said
+    _, said, _ = kernel.run("print(again.id, again.record.notes[-1].text)")
+    assert said.strip() == "compress-1 this compression was complete: nothing is left to make"
+    reply, _, _ = kernel.run(f"%compress model --quantize int8 {data}")
+    assert reply["ename"] == "UsageError" and "\n" not in reply["evalue"]
+    assert "--quantize was 'int8,dynamic', now 'int8'" in reply["evalue"]
+
+
 def test_the_run_is_read_back_and_shown_again(kernel):
     kernel.run("%runs")
     _, _, shown = kernel.run("%runs show 1")

@@ -42,7 +42,8 @@ def elsewhere(session: Compressing) -> CompressionResult:
         UserError: the model cannot go there, or the process has died; what it measured is kept.
     """
     with contextlib.ExitStack() as undo:
-        undo.callback(shutil.rmtree, session.path, ignore_errors=True)
+        if session.memory.begin is None:
+            undo.callback(shutil.rmtree, session.path, ignore_errors=True)
         job = _prepared(session)
         undo.pop_all()
     guard = Training(TrainPlan(), store=session.store).guard
@@ -110,6 +111,7 @@ def _prepared(session: Compressing) -> Job:
     asked = {
         "path": str(session.path.resolve()),
         "recipe": session.recipe,
+        "key": session.key,
         "note": _WHY,
         "data": _sent(session.held_out, "data", arrays),
         "train": _sent(session.train, "train", arrays) if session.train is not None else None,

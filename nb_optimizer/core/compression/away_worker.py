@@ -32,6 +32,7 @@ def compress(job: Job, request: Request, code: str) -> None:  # noqa: ARG001 - a
         store=Store(request.directory),
         view=lambda record, control: Reporter(job),  # noqa: ARG005 - a ViewFactory
         path=Path(asked["path"]),
+        key=asked["key"],
     )
     session.run(asked["note"])
 

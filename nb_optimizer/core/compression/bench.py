@@ -15,6 +15,7 @@ import numpy as np
 from nb_optimizer.core.compression import export, workers
 from nb_optimizer.core.compression.data import Data
 from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.resume import Memory
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.compression.scoring import Metric, agreement, choose, compare
 from nb_optimizer.core.compression.workers import WorkerError
@@ -33,10 +34,15 @@ class Bench:
     """
 
     def __init__(
-        self, folder: Path, held_out: Data, calibration: Data, tell: Callable[[str], None]
+        self,
+        folder: Path,
+        held_out: Data,
+        calibration: Data,
+        memory: Memory,
+        tell: Callable[[str], None],
     ) -> None:
         self.folder, self.held_out, self.calibration = folder, held_out, calibration
-        self._tell = tell
+        self._memory, self._tell = memory, tell
         self._work = folder / "work"
         self._work.mkdir(mode=0o700, exist_ok=True)
         self._inputs = self._save("held", held_out)
@@ -52,17 +58,22 @@ class Bench:
 
     # ---- rows
 
-    def baseline(self, model: Any, metric: str, compiled: list[str]) -> Row:
+    def baseline(
+        self, model: Any, metric: str, compiled: list[str], known: Row | None = None
+    ) -> Row:
         """Export and measure the float model: what everything is compared with.
+
+        Where its row is ``known`` from before a resume, its file only predicts again.
 
         Raises:
             UserError: the model cannot be exported, its file does not run, or no metric fits.
         """
         start = time.perf_counter()
         path = self.folder / "0-float32.tflite"
-        export.export_float(model, self.calibration, path)
+        if known is None:
+            export.export_float(model, self.calibration, path)
         try:
-            answer, out = self._measure(path, None)
+            answer, out = self._measure(path, None, seconds=0.0 if known else _SECONDS)
         except WorkerError as error:
             message = f"The exported float model does not run: {error}."
             raise UserError(message) from error
@@ -70,7 +81,7 @@ class Bench:
         self.metric = choose(metric, labels, out, compiled)
         self._float_out, self.float_file = out, path
         answer["reference_ms"] = answer["latency_ms"]
-        return self._row(0, Recipe(), path, answer, out, start)
+        return known or self._row(0, Recipe(), path, answer, out, start)
 
     def measured(self, number: int, recipe: Recipe, make: Callable[[Path], str]) -> Row:
         """Return the row of a file that ``make`` writes; a failure becomes a row with its reason.
@@ -120,11 +131,16 @@ class Bench:
         Nothing is kept of it.
         """
         assert self.metric is not None and self._float_out is not None  # noqa: S101, PT018
+        key = f"probe {source.name} {recipe.key}"
+        if known := self._memory.get(key):
+            return known["drop"], known["change"]
         path = self._work / "probe.tflite"
         self.quantize(source, path, recipe, None)
         _, out = self._measure(path, None, seconds=0.0)
         told = compare(self.metric, self._labels(), self._float_out, out)
-        return told.drop, float(np.mean((out - self._float_out) ** 2))
+        change = float(np.mean((out - self._float_out) ** 2))
+        self._memory.keep(key, drop=told.drop, change=change)
+        return told.drop, change
 
     def narrow(self, rows: int, seed: int) -> None:
         """Score on a random part of the held-out rows, until :meth:`widen`."""

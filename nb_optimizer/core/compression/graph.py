@@ -139,3 +139,12 @@ def _no_mask(name: str, value: Any) -> bool:
 def sublayers(model: Any) -> list[Any]:
     """Return all layers inside ``model``, nested ones too, in order."""
     return list(model._flatten_layers(recursive=True, include_self=False))  # noqa: SLF001 - see above
+
+
+def own_classes(model: Any) -> dict[str, Any]:
+    """Return the classes of the model's layers that are not Keras', by name."""
+    return {
+        type(layer).__name__: type(layer)
+        for layer in sublayers(model)
+        if type(layer).__module__.partition(".")[0] not in ("keras", "tf_keras")
+    }

@@ -6,6 +6,7 @@ The options of the magic, their help and their completion are derived from
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
@@ -65,6 +66,9 @@ class CompressPlan:
         "auto", "how to show fine-tuning", kind=str, choices=("auto", "html", "text", "off")
     )
     seed: int = _option(0, "seed of everything random", kind=int)
+    resume: bool = _option(
+        default=False, text="go on where this line's last compression ended", kind=bool
+    )
 
     def __post_init__(self) -> None:
         """Check every value; one ``UserError`` names all that is wrong."""
@@ -162,6 +166,11 @@ class Recipe:
         elif self.quantize:
             parts.append(self.quantize + ("*" if self.formats else ""))
         return " + ".join(parts) or "float32"
+
+    @property
+    def key(self) -> str:
+        """The recipe as one text, by which finished work is found again."""
+        return json.dumps(self.to_dict(), sort_keys=True)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as plain values, without what is at its default."""

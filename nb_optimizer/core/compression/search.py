@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -223,10 +222,9 @@ class Search:
     def _try(self, recipe: Recipe) -> Row:
         if self._session.seconds_left() <= 0:
             raise TimeIsUpError
-        start = time.monotonic()
         row = self._session.candidate(recipe)
         if recipe.trains and row.status != FAILED and self._slow is None:
-            self._slow = (time.monotonic() - start) / recipe.epochs
+            self._slow = row.seconds / recipe.epochs  # by the row: a resume decides as before
         return row
 
     def _rung_epochs(self) -> int:

@@ -13,12 +13,14 @@ import numpy as np
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store as stores
-from nb_optimizer.core.compression import checks, picks
+from nb_optimizer.core.compression import checks, picks, resume
 from nb_optimizer.core.compression import data as data_module
 from nb_optimizer.core.compression.bench import CALIBRATION_ROWS, Bench
 from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.opening import described, metric_names
 from nb_optimizer.core.compression.plan import CompressPlan, Recipe
 from nb_optimizer.core.compression.result import CompressionResult
+from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
 from nb_optimizer.core.compression.trained import Trained
@@ -28,7 +30,6 @@ from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.store import Store, this_process
-from nb_optimizer.core.training import framework
 from nb_optimizer.core.watching import ViewFactory, silent
 
 Show = Callable[[CompressionResult], None]
@@ -47,6 +48,7 @@ class Compressing:
         view: shows fine-tuning; ``show`` is called whenever a row was added.
         kind: the class of the result.
         path: where this run is kept, if it was begun elsewhere.
+        key: what tells this line from others, for ``--resume``.
     """
 
     def __init__(  # noqa: PLR0913 - what differs between a notebook, a script and a test
@@ -62,6 +64,7 @@ class Compressing:
         show: Show = lambda _: None,
         kind: type[CompressionResult] = CompressionResult,
         path: Path | None = None,
+        key: str = "",
     ) -> None:
         self.plan, self.model, self.show, self.view = plan, model, show, view
         self.recipe = recipe
@@ -76,13 +79,15 @@ class Compressing:
         if not plan.searches and self.train is None:
             checks.check_has_training([r for r in self.recipes if r.trains])
         self.devices = checks.devices(plan)
-        self.store = store or Store()
-        self.path = path or self.store.create("compress")
+        self.store, self.key, self.clock = store or Store(), key, Clock()
+        self._opening = described(self)
+        earlier = resume.find(self.store, self._opening) if plan.resume and path is None else None
+        self.path = path or earlier or self.store.create("compress")
         self.record = RunRecord()
         self.result = kind(self.path, self.record)
         self._faults: list[OSError] = []
         self._journal = Journal(self.path / FILE, self._faults.append)
-        self._started = time.perf_counter()
+        self.memory = Memory(self.path, self._journal.append)
         self.trained = Trained(self, view)
 
     # ---- the whole call
@@ -93,6 +98,9 @@ class Compressing:
         Where the devices cannot be had in this process, that happens in another one; ``note`` is
         what to tell of it.
         """
+        if self.memory.is_complete:
+            self._journal.close()
+            return self._finished_before()
         if checks.trains_here(self) and strategy.needs_fresh_process(self.devices):
             from nb_optimizer.core.compression.away import elsewhere  # noqa: PLC0415 - as needed
 
@@ -104,7 +112,8 @@ class Compressing:
             self._begin()
             if note:
                 self.note(note)
-            with contextlib.closing(Bench(self.path, *self._split(), self.note)) as self.bench:
+            bench = Bench(self.path, *self._split(), self.memory, self.note)
+            with contextlib.closing(bench) as self.bench:
                 self._make()
         except KeyboardInterrupt:
             status, reason = "stopped", "stopped by the interrupt button; what was made is kept"
@@ -117,7 +126,7 @@ class Compressing:
 
     def seconds_left(self) -> float:
         """How much of the search's time is left, in seconds."""
-        return self.plan.seconds - (time.perf_counter() - self._started)
+        return self.plan.seconds - self.clock.seconds
 
     # ---- telling
 
@@ -133,15 +142,24 @@ class Compressing:
 
     def tell(self, row: Row) -> Row:
         """Record a row and show it."""
-        self.emit(ev.Measured(time.time(), row.to_dict()))
+        self.emit(ev.Measured(time.time(), row.to_dict(), self.clock.seconds))
         self.show(self.result)
         return row
+
+    def recall(self, event: ev.Measured) -> Row:
+        """Take over a row that was measured before a resume; it is in the journal already."""
+        self.clock.reach(event.elapsed)
+        self.record.apply(event)
+        self.show(self.result)
+        return Row.from_dict(event.row)
 
     # ---- candidates
 
     def candidate(self, recipe: Recipe) -> Row:
-        """Make one candidate and measure it."""
-        number = 1 + max((r.number for r in self.result.rows), default=0)
+        """Make one candidate and measure it, unless that was done before a resume."""
+        if known := self.memory.row(recipe):
+            return self.recall(known)
+        number = self.memory.number(recipe, self.result.rows)
         kept: dict[str, str] = {}
 
         def make(path: Path) -> str:
@@ -162,6 +180,9 @@ class Compressing:
 
     def confirm(self, row: Row) -> None:
         """Measure a row again, on all held-out rows."""
+        if known := self.memory.confirmed(row.number):
+            self.recall(known)
+            return
         try:
             again = self.bench.again(row)
         except WorkerError as error:
@@ -169,6 +190,13 @@ class Compressing:
         self._judge(again)
 
     # ---- inside
+
+    def _finished_before(self) -> CompressionResult:
+        for event in self.memory.events:
+            self.record.apply(event)
+        self.record.apply(ev.Note(time.time(), resume.COMPLETE))
+        self.show(self.result)
+        return self.result
 
     def _judge(self, row: Row) -> Row:
         """Record a row, as rejected where it may not be recommended."""
@@ -178,10 +206,12 @@ class Compressing:
         return self.tell(picks.judged(row, self.plan, limits_loss=limits))
 
     def _make(self) -> None:
-        compiled = [ALIASES.get(n, n) for n in _metric_names(self.model)]
-        baseline = self.bench.baseline(self.model, self.plan.metric, compiled)
+        compiled = [ALIASES.get(n, n) for n in metric_names(self.model)]
+        known = self.memory.row(Recipe())
+        before = Row.from_dict(known.row) if known else None
+        baseline = self.bench.baseline(self.model, self.plan.metric, compiled, before)
         self._tell_metric()
-        self.tell(baseline)
+        self.recall(known) if known else self.tell(baseline)
         self.trained.float_file_of_model = self.bench.float_file
         if self.plan.searches:
             from nb_optimizer.core.compression.search import Search  # noqa: PLC0415 - as needed
@@ -218,28 +248,26 @@ class Compressing:
         return self.held_out.take(rest), self.held_out.take(taken)
 
     def _begin(self) -> None:
-        host, pid, started = this_process()
-        self.emit(ev.RunBegin(
-            time=time.time(), run=self.path.name, model=str(self.model.name),
-            framework=framework.of(self.model).name,
-            parameters=int(self.model.count_params()), options=self._options(),
-            host=host, pid=pid, started=started,
-        ))  # fmt: skip
+        if self.memory.begin is None:
+            self.emit(replace(self._opening, time=time.time(), run=self.path.name))
+            if self.plan.resume:
+                self.note(resume.NOTHING)
+        else:
+            for event in self.memory.events:
+                if isinstance(event, ev.RunBegin | ev.Note):
+                    self.record.apply(event)
+            self.emit(ev.Resumed(time.time(), 0, 1, *this_process()))
         if few := data_module.few_rows(self.held_out):
             self.note(few, "warning")
         if self.devices and not (self.plan.searches or any(r.trains for r in self.recipes)):
             self.note("--devices changes nothing: nothing here is fine-tuned")
 
-    def _options(self) -> dict[str, Any]:
-        default = CompressPlan()
-        named = {n: getattr(self.plan, n) for n in default.__dataclass_fields__}
-        return {k: v for k, v in named.items() if v != getattr(default, k)}
-
     def _tell_metric(self) -> None:
         metric, rows = self.bench.metric, len(self.bench.held_out)
         assert metric is not None  # noqa: S101 - the baseline has chosen it
         direction = "max" if metric.sign > 0 else "min"
-        self.emit(replace(self.record.begin, monitor=metric.name, direction=direction))
+        if self.record.begin.monitor != metric.name:
+            self.emit(replace(self.record.begin, monitor=metric.name, direction=direction))
         if metric.relative or not self.plan.budget:
             return
         if resolution(rows) > self.plan.allowed_loss:
@@ -258,19 +286,10 @@ class Compressing:
         failed = [r for r in self.result.rows if r.status == FAILED]
         if status == "completed" and len(failed) == len(self.result.rows) - 1 and failed:
             reason = f"no candidate could be made: {failed[0].reason}"
-        seconds = time.perf_counter() - self._started
-        self.emit(ev.RunEnd(time.time(), status, reason, seconds))
+        self.emit(ev.RunEnd(time.time(), status, reason, self.clock.seconds))
         self._journal.close()
         stores.open_here.discard(self.path.resolve())
         self.show(self.result)
-
-
-def _metric_names(model: Any) -> list[str]:
-    try:
-        found = [m for metric in model.metrics for m in getattr(metric, "metrics", [metric])]
-    except (AttributeError, ValueError):
-        return []
-    return [str(m.name) for m in found]
 
 
 def _recipe(given: Any) -> Recipe:

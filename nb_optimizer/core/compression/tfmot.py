@@ -39,7 +39,7 @@ def train(session: Compressing, tuning: FineTuning, recipe: Recipe, model: Any) 
     import keras  # noqa: PLC0415 - loads on first use
 
     folder = Path(tempfile.mkdtemp(prefix="tfmot-", dir=session.path))
-    own = _own_classes(model)
+    own = graph.own_classes(model)
     request = {
         **_data(tuning, folder),
         **_fit_settings(tuning, recipe),
@@ -108,13 +108,4 @@ def _fit_settings(tuning: FineTuning, recipe: Recipe) -> dict[str, Any]:
         "rate": tuning.rate,
         "epochs": recipe.epochs,
         "batch": tuning.batch,
-    }
-
-
-def _own_classes(model: Any) -> dict[str, Any]:
-    """Return the classes of the model that are not Keras', by name."""
-    return {
-        type(layer).__name__: type(layer)
-        for layer in graph.sublayers(model)
-        if type(layer).__module__.partition(".")[0] not in ("keras", "tf_keras")
     }

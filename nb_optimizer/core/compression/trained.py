@@ -33,6 +33,7 @@ class Trained:
         self._session = session
         self._view = view
         self._models: dict[str, Any] = {}
+        self._names: dict[str, str] = {}  # of the Keras files
         self._files: dict[str, tuple[Any, Path, str]] = {}
         self._tuning: FineTuning | None = None
         self.float_file_of_model: Path | None = None
@@ -53,11 +54,10 @@ class Trained:
         key = repr(weights)
         if key not in self._files:
             model = self.model(weights)
-            folder = self._session.path
-            stem = f"weights-{len(self._files) + 1}"
-            export.export_float(model, self._session.bench.calibration, folder / f"{stem}.tflite")
-            model.save(folder / f"{stem}.keras")
-            self._files[key] = (model, folder / f"{stem}.tflite", f"{stem}.keras")
+            saved = self._names[key]
+            file = (self._session.path / saved).with_suffix(".tflite")
+            export.export_float(model, self._session.bench.calibration, file)
+            self._files[key] = (model, file, saved)
         return self._files[key]
 
     def finished_file(self, recipe: Recipe) -> Path | None:
@@ -71,8 +71,33 @@ class Trained:
             return copy(self._session.model)
         key = repr(recipe)
         if key not in self._models:
-            self._models[key] = self._step(recipe)
+            self._models[key] = self._recalled(recipe) or self._saved(recipe, self._step(recipe))
         return self._models[key]
+
+    def _recalled(self, recipe: Recipe) -> Any:
+        """Return the model of a step that was finished before a resume, or ``None``."""
+        folder = self._session.path
+        kept = self._session.memory.get(_kept(recipe))
+        if kept is None or not (folder / kept["file"]).is_file():
+            return None
+        import keras  # noqa: PLC0415 - loads on first use
+
+        self._names[repr(recipe)] = kept["file"]
+        if kept["finished"]:
+            self.finished[repr(recipe)] = folder / kept["finished"]
+        own = graph.own_classes(self._session.model)
+        return keras.models.load_model(folder / kept["file"], own or None, compile=False)
+
+    def _saved(self, recipe: Recipe, model: Any) -> Any:
+        """Keep what a step has trained; without that line in the journal it counts as undone."""
+        folder = self._session.path
+        file = f"weights-{1 + len(list(folder.glob('weights-*.keras')))}.keras"
+        model.save(folder / file)
+        self._names[repr(recipe)] = file
+        finished = self.finished.get(repr(recipe))
+        name = str(finished.relative_to(folder)) if finished else ""
+        self._session.memory.keep(_kept(recipe), file=file, finished=name)
+        return model
 
     # ---- one step more than what was made before
 
@@ -235,6 +260,10 @@ def _weights_of(recipe: Recipe) -> Recipe:
     """Return the part of a recipe that decides the weights."""
     rounded = recipe.quantize if recipe.qat else ""
     return replace(recipe, quantize=rounded, formats={})
+
+
+def _kept(recipe: Recipe) -> str:
+    return f"weights {recipe.key}"
 
 
 def _short(recipe: Recipe) -> int:
