@@ -47,6 +47,8 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/acceleration_passes.py
 	$(BIN)/python benchmarks/devices.py
 	$(BIN)/python benchmarks/tuning.py epochs 30
+	$(BIN)/python benchmarks/tuning_live.py digits 30
+	$(BIN)/python benchmarks/tuning_live.py series 30
 	$(BIN)/python benchmarks/tuning.py suggestions
 	$(BIN)/python benchmarks/tuning_regret.py 10
 	$(BIN)/python benchmarks/tuning_overhead.py 40
