@@ -52,6 +52,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/tuning.py suggestions
 	$(BIN)/python benchmarks/tuning_regret.py 10
 	$(BIN)/python benchmarks/tuning_overhead.py 40
+	$(BIN)/python benchmarks/tuning_overhead.py 40 --memory
 	$(BIN)/python benchmarks/compression.py static
 	$(BIN)/python benchmarks/compression.py qat
 	$(BIN)/python benchmarks/compression_translation.py

@@ -1,6 +1,7 @@
 """What a search costs beside its trainings: time for one trial, two workers, memory.
 
     python benchmarks/tuning_overhead.py [TRIALS] [--cpu]
+    python benchmarks/tuning_overhead.py TRIALS --memory    # only the memory of one worker
 
 The same model and epochs everywhere: bare ``fit`` in a loop, and trials with one and two workers,
 from the second trial of each worker on. Wall time, so the machine should do nothing else; with
@@ -85,6 +86,13 @@ def main() -> None:
     given = [a for a in sys.argv[1:] if a.isdigit()]
     trials = int(given[0]) if given else 12
     names = data()
+    if "--memory" in sys.argv:
+        _, memory = ours(names, trials, 1)
+        half = trials // 2
+        rate = (memory[-1] - memory[half]) / (trials - 1 - half)
+        told = ", ".join(f"{memory[i]:.0f}" for i in range(1, trials, max(1, trials // 8)))
+        print(f"memory after trials, MB: {told}; {rate:+.2f} MB for a trial in the second half")
+        return
     plain = bare(names, trials)
     print(f"bare fit in a loop: {plain:.2f} s for one trial of 10 epochs", flush=True)
     one, memory = ours(names, trials, 1)

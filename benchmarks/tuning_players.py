@@ -135,9 +135,9 @@ def optuna_with(pruner: str) -> Player:
 
     def run(game: Game, target: float, seed: int) -> int:
         meter = Meter(game, target, seed)
-        study = optuna.create_study(
+        study = optuna.create_study(  # its Hyperband draws brackets from the name
             direction="maximize", sampler=optuna.samplers.TPESampler(seed=seed),
-            pruner=pruners[pruner](game.epochs),
+            pruner=pruners[pruner](game.epochs), study_name=str(seed),
         )  # fmt: skip
 
         def objective(trial: optuna.Trial) -> float:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import builtins
 import contextlib
-import gc
 import json
 import os
 import queue
@@ -21,6 +20,7 @@ from typing import Any
 
 from nb_optimizer.core.jobs import folder as places
 from nb_optimizer.core.jobs.devices import Share
+from nb_optimizer.core.jobs.tensorflow_inside import forget_gradients
 
 Message = dict[str, Any]
 _BEAT = 0.2  # seconds between two looks at what the supervisor wants
@@ -145,7 +145,7 @@ class Bench:
         )
         end = self._trial.run(task, self._job, self._names, desk)
         self._keras.backend.clear_session()
-        gc.collect()
+        forget_gradients()
         cpu = round(time.process_time() - began, 3)
         self._link.send({**end, "trial": task.number, "memory": self._memory(), "cpu": cpu})
 
