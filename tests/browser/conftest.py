@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -80,9 +81,26 @@ def server(folder, tmp_path_factory):
     process.wait(20)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """Add what the page showed to the report of a test that failed."""
+    report = yield
+    page = item.funcargs.get("page")
+    if report.when == "call" and report.failed and page is not None:
+        name = "".join(c if c.isalnum() else "-" for c in item.name)
+        with contextlib.suppress(Exception):  # the page may be what has failed
+            SCREENS.mkdir(parents=True, exist_ok=True)
+            page.screenshot(path=SCREENS / f"failed-{name}.png")
+            report.sections.append(("the page", page.inner_text("body")[-4000:]))
+        report.sections.append(("the page's console", "\n".join(page.console_lines[-40:])))
+    return report
+
+
 @pytest.fixture
 def page(chromium):
     made = chromium.new_page(viewport={"width": 1200, "height": 1100})
+    made.console_lines = []
+    made.on("console", lambda m: made.console_lines.append(f"{m.type}: {m.text}"[:300]))
     yield made
     made.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -35,6 +36,16 @@ def press(page, name):
     page.locator(".jp-OutputArea-output").get_by_role("button", name=name, exact=True).click()
 
 
+def wait_for_next_epoch(page):
+    """Wait until an epoch has begun and ended since now."""
+    shown = page.locator(".nbopt-panel").first.inner_text()
+    epoch = int(re.search(r"Epoch (\d+)", shown)[1])
+    later = (
+        "n => Number(/Epoch (\\d+)/.exec(document.querySelector('.nbopt-panel').innerText)[1]) > n"
+    )
+    page.wait_for_function(later, arg=epoch + 1, timeout=30_000)
+
+
 def wait_for_panel(page, text):
     looks = "t => new RegExp(t).test(document.querySelector('.nbopt-panel')?.innerText)"
     page.wait_for_function(looks, arg=text, timeout=30_000)
@@ -65,6 +76,7 @@ def test_every_control_works_while_the_cell_runs(page, server, folder, screens, 
     press(page, "Back to best")
     wait_for_panel(page, "went back to the best")
     page.screenshot(path=screens / f"controls-{front}-{version}.png")
+    wait_for_next_epoch(page)  # or no epoch has the new learning rate
     press(page, "Stop")
     page.wait_for_selector("text=planned: 2005", timeout=30_000)
 
