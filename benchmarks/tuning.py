@@ -25,9 +25,7 @@ from tuning_players import (
     Meter,
     Reached,
     compare,
-    keras_hyperband,
-    optuna_with,
-    ours,
+    everyone,
     random_twice,
 )
 from tuning_regret import hartmann
@@ -66,17 +64,11 @@ def one_epoch(game: Game, target: float, seed: int) -> int:
 def epochs(seeds: int) -> None:
     """Print the epochs until the target, for three targets."""
     final = tuning_table.table()[:, -1]
-    players = {
-        "random": ours("random"),
+    unlike = {
         "random, twice the budget": random_twice,
         "one epoch, then the best 5 of 60": one_epoch,
-        "Keras Tuner Hyperband": keras_hyperband,
-        "Optuna TPE + ASHA": optuna_with("asha"),
-        "Optuna TPE + Hyperband": optuna_with("hyperband"),
-        "bayesian": ours("bayesian"),
-        "hyperband": ours("hyperband"),
-        "asha": ours("asha"),
     }
+    players = {**everyone(), **unlike}
     for share in (0.9, 0.95, 0.98):
         target = float(np.quantile(final, share))
         print(f"target: the {share:.0%} quantile of the final accuracy, {target:.4f}")

@@ -14,7 +14,7 @@ import time
 
 import numpy as np
 from tuning_live_tasks import TASKS
-from tuning_players import compare, keras_hyperband, optuna_with, ours
+from tuning_players import compare, everyone
 
 SHARE, TRIALS = 0.95, 400
 
@@ -31,15 +31,7 @@ def main(name: str, seeds: int) -> None:
         f"({time.process_time() - began:.0f} s of CPU time)",
         flush=True,
     )
-    players = {
-        "random": ours("random"),
-        "Keras Tuner Hyperband": keras_hyperband,
-        "Optuna TPE + ASHA": optuna_with("asha"),
-        "Optuna TPE + Hyperband": optuna_with("hyperband"),
-        "bayesian": ours("bayesian"),
-        "hyperband": ours("hyperband"),
-        "asha": ours("asha"),
-    }
+    players = everyone()
     found = compare(players, task.game(), target, seeds)
     for other in players:
         won = np.mean(found["asha"] <= found[other])

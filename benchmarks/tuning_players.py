@@ -165,6 +165,19 @@ def _drawn(trial: object, one: object) -> object:
     return trial.suggest_float(one.name, one.low, one.high, log=one.log)
 
 
+def everyone() -> dict[str, Player]:
+    """Return a player for each search of ours and each peer, random search first."""
+    return {
+        "random": ours("random"),
+        "Keras Tuner Hyperband": keras_hyperband,
+        "Optuna TPE + ASHA": optuna_with("asha"),
+        "Optuna TPE + Hyperband": optuna_with("hyperband"),
+        "bayesian": ours("bayesian"),
+        "hyperband": ours("hyperband"),
+        "asha": ours("asha"),
+    }
+
+
 def compare(players: dict[str, Player], game: Game, target: float, seeds: int) -> dict:
     """Print the epochs that each player takes until the target; return them."""
     found, base = {}, 0.0
