@@ -17,6 +17,7 @@ from nb_optimizer.core.errors import UserError, nearest
 QUANTIZE = ("float16", "dynamic", "int8", "int16x8", "int4", "qat")
 ENGINES = ("auto", "native", "tfmot")
 TARGETS = ("size", "gzip", "latency")
+SCHEDULES = ("polynomial", "constant")
 TWO_OF_FOUR = "2:4"
 DEFAULT_BUDGET = 0.01  # the loss of the metric that a pick may have where none is given
 
@@ -39,6 +40,10 @@ class CompressPlan:
     prune: str = _option(
         "", "share of the weights to set to zero, as 0.8, or 2:4", kind=str, value="0.8|2:4"
     )
+    schedule: str = _option(
+        SCHEDULES[0], "how pruning reaches its share: step by step, or all at once", kind=str,
+        choices=SCHEDULES,
+    )  # fmt: skip
     cluster: int | None = _option(None, "let each kernel have N different values only", kind=int)
     quantize: str = _option(
         "", f"number formats, one candidate each: {', '.join(QUANTIZE)}", kind=str,
@@ -117,6 +122,7 @@ class CompressPlan:
             Recipe(
                 shrink=self.shrink or 0.0,
                 prune=self.prune,
+                schedule=self.schedule,
                 cluster=self.cluster or 0,
                 qat=name == "qat",
                 quantize="int8" if name == "qat" else name,
@@ -138,6 +144,7 @@ class Recipe:
 
     shrink: float = 0.0
     prune: str = ""
+    schedule: str = SCHEDULES[0]
     cluster: int = 0
     qat: bool = False
     quantize: str = ""
@@ -157,15 +164,19 @@ class Recipe:
         """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
         parts = [f"shrink {self.shrink:g}"] if self.shrink else []
         if self.layers:
-            parts.append(f"prune {self.prune or 'by layer'}*")
+            parts.append(f"prune {self.prune or 'by layer'}*" + self._at_once)
         elif self.prune:
-            parts.append(f"prune {self.prune}")
+            parts.append(f"prune {self.prune}" + self._at_once)
         parts += [f"cluster {self.cluster}"] if self.cluster else []
         if self.qat:
             parts.append(f"QAT {self.quantize}" + ("*" if self.formats else ""))
         elif self.quantize:
             parts.append(self.quantize + ("*" if self.formats else ""))
         return " + ".join(parts) or "float32"
+
+    @property
+    def _at_once(self) -> str:
+        return " at once" if self.schedule == "constant" else ""
 
     @property
     def key(self) -> str:
@@ -267,6 +278,8 @@ def _check_together(plan: CompressPlan) -> list[str]:
     if plan.searches and recipe:
         named = ", ".join(f"--{n}" for n in recipe)
         return [f"a goal (--budget, --max-size) searches for the recipe itself: leave out {named}"]
+    if plan.schedule != SCHEDULES[0] and (not plan.prune or plan.prune == TWO_OF_FOUR):
+        return [f"--schedule {plan.schedule} needs a share to prune: --prune 0.8"]
     if plan.target != "size" and not plan.searches:
         return [f"--target {plan.target} needs a goal: --budget 1% or --max-size 500KB"]
     return []

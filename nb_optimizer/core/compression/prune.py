@@ -73,9 +73,14 @@ class TwoOfFour:
 Schedule = Polynomial | Constant | TwoOfFour
 
 
-def schedule_for(sparsity: float, steps: int) -> Polynomial:
-    """Return a schedule that reaches ``sparsity`` at 60 % of ``steps``, on an update exactly."""
+def schedule_for(sparsity: float, steps: int, kind: str = "polynomial") -> Polynomial | Constant:
+    """Return a schedule that reaches ``sparsity`` at 60 % of ``steps``, on an update exactly.
+
+    A ``constant`` one is there from the first step on.
+    """
     every = max(1, round(0.6 * steps / 60))
+    if kind == "constant":
+        return Constant(sparsity, begin=1, every=every)
     updates = max(1, int(0.6 * steps) // every)
     return Polynomial(final=sparsity, end=updates * every, every=every)
 

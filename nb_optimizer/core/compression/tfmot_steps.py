@@ -15,7 +15,12 @@ from nb_optimizer.core.compression import kernels
 from nb_optimizer.core.compression.bridge import opaque
 from nb_optimizer.core.compression.bridge.translate import Translation
 from nb_optimizer.core.compression.plan import TWO_OF_FOUR
-from nb_optimizer.core.compression.prune import fits_two_of_four, schedule_for
+from nb_optimizer.core.compression.prune import (
+    Constant,
+    Polynomial,
+    fits_two_of_four,
+    schedule_for,
+)
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.tfmot_worker import Job
@@ -28,7 +33,7 @@ _BITS = _CORE + "quantization.keras.default_8bit."
 def prune(job: Job, made: Translation) -> tuple[Any, list[Any]]:
     """Return the model in TF-MOT's pruning wrappers, and the callbacks that they need."""
     sparsity = job.tfmot.sparsity.keras
-    two_of_four = job.recipe.prune == TWO_OF_FOUR
+    two_of_four, kind = job.recipe.prune == TWO_OF_FOUR, job.recipe.schedule
     steps = job.request["epochs"] * job.steps_per_epoch
     names = {new.name: old.name for old, new in made.pairs}
 
@@ -36,17 +41,24 @@ def prune(job: Job, made: Translation) -> tuple[Any, list[Any]]:
         if two_of_four:
             return sparsity.prune_low_magnitude(layer, sparsity_m_by_n=(2, 4))
         own = job.recipe.layers.get(names.get(layer.name, ""), float(job.recipe.prune))
-        plan = schedule_for(own, steps)
-        decay = sparsity.PolynomialDecay(
-            plan.initial, plan.final, plan.begin, plan.end, frequency=plan.every
+        return sparsity.prune_low_magnitude(
+            layer, _schedule(sparsity, schedule_for(own, steps, kind))
         )
-        return sparsity.prune_low_magnitude(layer, decay)
 
     def supported(layer: Any) -> bool:
         fits = not two_of_four or fits_two_of_four(layer.get_weights()[0].shape)
         return fits and _accepts(wrap, layer)
 
     return _wrapped(job, made, wrap, supported), [sparsity.UpdatePruningStep()]
+
+
+def _schedule(sparsity: Any, plan: Polynomial | Constant) -> Any:
+    """Return one of our schedules as TF-MOT's own."""
+    if isinstance(plan, Constant):
+        return sparsity.ConstantSparsity(plan.final, plan.begin, frequency=plan.every)
+    return sparsity.PolynomialDecay(
+        plan.initial, plan.final, plan.begin, plan.end, frequency=plan.every
+    )
 
 
 def cluster(job: Job, made: Translation) -> tuple[Any, list[Any]]:

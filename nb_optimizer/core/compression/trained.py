@@ -253,7 +253,7 @@ def _schedule(recipe: Recipe, kernel: kernels.Kernel, steps: int) -> prune.Sched
         shape = tuple(kernel.variable.shape)
         return prune.TwoOfFour() if prune.fits_two_of_four(shape) else None
     share = own if own is not None else float(recipe.prune or 0)
-    return prune.schedule_for(share, steps)
+    return prune.schedule_for(share, steps, recipe.schedule)
 
 
 def _weights_of(recipe: Recipe) -> Recipe:

@@ -47,12 +47,14 @@ def test_numbers_are_welcome_in_python():
         ({"time": "soon"}, "--time takes a length of time"),
         ({"target": "gzip"}, "--target gzip needs a goal"),
         ({"budget": "1%", "quantize": "int8"}, "leave out --quantize"),
+        ({"prune": 0.8, "schedule": "cubic"}, "--schedule takes polynomial, constant"),
+        ({"schedule": "constant"}, "--schedule constant needs a share to prune"),
         ({"epochs": 0}, "--epochs takes a whole number"),
     ],
 )
 def test_a_mistake_says_what_is_right(options, words):
     with pytest.raises(UserError) as told:
-        CompressPlan(**options)
+        CompressPlan.of(options)
     assert words in str(told.value)
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from nb_optimizer.core.compression import cluster, kernels, lamp, projection, prune, shrink
+from nb_optimizer.core.compression.plan import CompressPlan, Recipe
 from nb_optimizer.core.compression.qat import Twin, fake_quantize
 from nb_optimizer.core.compression.trained import copy
 from nb_optimizer.core.errors import UserError
@@ -24,6 +25,15 @@ def test_the_schedule_reaches_its_end_on_an_update():
         assert schedule.updates(schedule.end) and schedule.end <= steps
         assert schedule.sparsity(schedule.end) == pytest.approx(0.9)
         assert schedule.sparsity(1) < 0.9 or schedule.end == 1
+
+
+def test_a_constant_schedule_is_there_at_once_and_stays():
+    recipe = CompressPlan(prune="0.9", schedule="constant").recipes()[0]
+    schedule = prune.schedule_for(0.9, 500, recipe.schedule)
+    assert schedule.updates(1) and schedule.updates(496)
+    assert {schedule.sparsity(step) for step in (1, 250, 500)} == {0.9}
+    assert recipe.name.startswith("prune 0.9 at once")
+    assert Recipe.from_dict(recipe.to_dict()) == recipe
 
 
 def test_two_of_four_along_the_input_channels():
