@@ -14,7 +14,7 @@ import numpy as np
 
 from nb_optimizer.core.compression import export, workers
 from nb_optimizer.core.compression.data import Data
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import Memory
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.compression.scoring import Metric, agreement, choose, compare

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core.compression import graph
-from nb_optimizer.core.compression.plan import CompressPlan, Recipe
+from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.devices import strategy
 from nb_optimizer.core.devices.choice import PLAIN
 from nb_optimizer.core.errors import UserError

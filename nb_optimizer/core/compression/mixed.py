@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from nb_optimizer.core.compression.bench import Bench
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
 
 _REVERTS = 3

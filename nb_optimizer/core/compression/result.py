@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from nb_optimizer.core import store
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import FAILED, REJECTED, Row
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RunRecord

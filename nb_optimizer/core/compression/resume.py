@@ -14,7 +14,7 @@ import numpy as np
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
 from nb_optimizer.core.compression.data import Data
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RUNNING

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from nb_optimizer.core.compression import kernels, lamp, picks
 from nb_optimizer.core.compression.finetune import TimeIsUpError
 from nb_optimizer.core.compression.mixed import Sensitivity
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.errors import UserError
 

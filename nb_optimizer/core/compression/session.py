@@ -18,7 +18,8 @@ from nb_optimizer.core.compression import data as data_module
 from nb_optimizer.core.compression.bench import CALIBRATION_ROWS, Bench
 from nb_optimizer.core.compression.data import Data
 from nb_optimizer.core.compression.opening import described, metric_names
-from nb_optimizer.core.compression.plan import CompressPlan, Recipe
+from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row

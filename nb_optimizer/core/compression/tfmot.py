@@ -15,7 +15,7 @@ import numpy as np
 
 from nb_optimizer.core.compression import graph, workers
 from nb_optimizer.core.compression.finetune import FineTuning
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.errors import UserError
 

@@ -14,13 +14,13 @@ import numpy as np
 from nb_optimizer.core.compression import kernels
 from nb_optimizer.core.compression.bridge import opaque
 from nb_optimizer.core.compression.bridge.translate import Translation
-from nb_optimizer.core.compression.plan import TWO_OF_FOUR
 from nb_optimizer.core.compression.prune import (
     Constant,
     Polynomial,
     fits_two_of_four,
     schedule_for,
 )
+from nb_optimizer.core.compression.recipe import TWO_OF_FOUR
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.tfmot_worker import Job

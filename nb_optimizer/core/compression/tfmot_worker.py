@@ -17,7 +17,7 @@ import numpy as np
 
 from nb_optimizer.core.compression import graph, kernels, tfmot_steps
 from nb_optimizer.core.compression.bridge.translate import TOLERANCE, Translation, translate
-from nb_optimizer.core.compression.plan import Recipe
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.tfmot_steps import SHORT
 from nb_optimizer.core.devices import preflight, strategy
 

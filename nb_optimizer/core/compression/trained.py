@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core.compression import export, graph, kernels, projection, prune
 from nb_optimizer.core.compression.finetune import FineTuning
-from nb_optimizer.core.compression.plan import TWO_OF_FOUR, Recipe
 from nb_optimizer.core.compression.qat import Twin
+from nb_optimizer.core.compression.recipe import TWO_OF_FOUR, Recipe
 from nb_optimizer.core.errors import UserError, listing
 from nb_optimizer.core.watching import ViewFactory, silent
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from nb_optimizer.core.compression.plan import CompressPlan, Recipe
+from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.errors import UserError
 
 

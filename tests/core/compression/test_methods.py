@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nb_optimizer.core.compression import cluster, kernels, lamp, projection, prune, shrink
-from nb_optimizer.core.compression.plan import CompressPlan, Recipe
+from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.qat import Twin, fake_quantize
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.trained import copy
 from nb_optimizer.core.errors import UserError
 

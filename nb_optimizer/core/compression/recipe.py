@@ -1,0 +1,78 @@
+"""How one candidate is made: the steps of ``%compress``, in order, as a value."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+from nb_optimizer.core.errors import UserError, nearest
+
+TWO_OF_FOUR = "2:4"
+SCHEDULES = ("polynomial", "constant")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one candidate is made, in this order: shrink, prune, cluster, train, quantize.
+
+    ``layers`` are sparsities of single layers that replace ``prune``'s; ``formats`` are number
+    formats of single operations of the file that replace ``quantize``'s, by operation index;
+    ``start`` is the recipe of the model that it begins with.
+    """
+
+    shrink: float = 0.0
+    prune: str = ""
+    schedule: str = SCHEDULES[0]
+    cluster: int = 0
+    qat: bool = False
+    quantize: str = ""
+    engine: str = "auto"
+    epochs: int = 6
+    layers: dict[str, float] = field(default_factory=dict)
+    formats: dict[str, str] = field(default_factory=dict)
+    start: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        """Whether making it needs training data."""
+        return bool(self.shrink or self.prune or self.cluster or self.qat or self.layers)
+
+    @property
+    def name(self) -> str:
+        """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
+        parts = [f"shrink {self.shrink:g}"] if self.shrink else []
+        if self.layers:
+            parts.append(f"prune {self.prune or 'by layer'}*" + self._at_once)
+        elif self.prune:
+            parts.append(f"prune {self.prune}" + self._at_once)
+        parts += [f"cluster {self.cluster}"] if self.cluster else []
+        if self.qat:
+            parts.append(f"QAT {self.quantize}" + ("*" if self.formats else ""))
+        elif self.quantize:
+            parts.append(self.quantize + ("*" if self.formats else ""))
+        return " + ".join(parts) or "float32"
+
+    @property
+    def _at_once(self) -> str:
+        return " at once" if self.schedule == "constant" else ""
+
+    @property
+    def key(self) -> str:
+        """The recipe as one text, by which finished work is found again."""
+        return json.dumps(self.to_dict(), sort_keys=True)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as plain values, without what is at its default."""
+        empty = asdict(Recipe())
+        return {k: v for k, v in asdict(self).items() if v != empty[k]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Recipe:
+        """Read what :meth:`to_dict` returned. ``UserError`` for an unknown step."""
+        known = [f.name for f in fields(cls)]
+        for name in values:
+            if name not in known:
+                message = f'A recipe has no step "{name}".{nearest(name, known)}'
+                raise UserError(message)
+        return cls(**values)
