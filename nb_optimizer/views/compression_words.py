@@ -108,6 +108,19 @@ def conditions(result: CompressionResult) -> list[str]:
         f"float model on the same rows; latency of one row on {words.one_line(one.host, 60)}, "
         f"{threads}, {words.one_line(one.runtime, 40)}, by turns with the float file"
         + ("; * layer by layer, see .recipe" if any("*" in r.name for r in made) else "")
+    ), *_like_with_like(result)]  # fmt: skip
+
+
+def _like_with_like(result: CompressionResult) -> list[str]:
+    """Say which models are compared with a fine-tuned float model."""
+    rows = {r.number: r for r in result.rows}
+    held = [r.against for r in rows.values() if r.against]
+    if not held or held[0] not in rows:
+        return []
+    score = words.number(rows[held[0]].score)
+    return [(
+        f"fine-tuning alone gave the float model {metric(result)} {score}; the loss of "
+        f"{words.many(len(held), 'model')} that began with it is counted against that"
     )]  # fmt: skip
 
 

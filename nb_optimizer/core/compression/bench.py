@@ -22,7 +22,6 @@ from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
-CALIBRATION_ROWS = 256
 _THREADS = 1
 _SECONDS = 0.6  # of timing for each file
 
@@ -48,6 +47,7 @@ class Bench:
         self._inputs = self._save("held", held_out)
         self._samples = self._save("calibration", calibration)
         self._float_out: Array | None = None
+        self._others: dict[Path, Array] = {}  # what other files say of the rows scored now
         self._whole: tuple[Data, dict[str, str], Array] | None = None
         self.float_file: Path | None = None
         self.metric: Metric | None = None
@@ -83,17 +83,24 @@ class Bench:
         answer["reference_ms"] = answer["latency_ms"]
         return known or self._row(0, Recipe(), path, answer, out, start)
 
-    def measured(self, number: int, recipe: Recipe, make: Callable[[Path], str]) -> Row:
+    def measured(
+        self,
+        number: int,
+        recipe: Recipe,
+        make: Callable[[Path], str],
+        against: Row | None = None,
+    ) -> Row:
         """Return the row of a file that ``make`` writes; a failure becomes a row with its reason.
 
-        ``make`` takes the path and returns the engine that made the file.
+        ``make`` takes the path and returns the engine that made the file. ``against`` is the row
+        whose file the loss is counted against, if not the float model as it was handed in.
         """
         start = time.perf_counter()
         path = self.folder / f"{number}-{_slug(recipe.name)}.tflite"
         try:
             engine = make(path)
             answer, out = self._measure(path, self.float_file)
-            return self._row(number, recipe, path, answer, out, start, engine)
+            return self._row(number, recipe, path, answer, out, start, engine, against)
         except (WorkerError, UserError) as error:
             reason = str(error)
         except OSError as error:
@@ -150,14 +157,16 @@ class Bench:
         self._whole = (self.held_out, self._inputs, self._float_out)
         self.held_out = self.held_out.take(part)
         self._inputs, self._float_out = self._save("part", self.held_out), self._float_out[part]
+        self._others.clear()
 
     def widen(self) -> None:
         """Score on all held-out rows again."""
         if self._whole is not None:
             self.held_out, self._inputs, self._float_out = self._whole
             self._whole = None
+            self._others.clear()
 
-    def again(self, row: Row) -> Row:
+    def again(self, row: Row, against: Row | None = None) -> Row:
         """Measure a row's file once more, on the rows that are scored now.
 
         Raises:
@@ -167,7 +176,7 @@ class Bench:
         answer, out = self._measure(path, self.float_file)
         made = self._row(
             row.number, Recipe.from_dict(row.recipe), path, answer, out, time.perf_counter(),
-            row.engine,
+            row.engine, against,
         )  # fmt: skip
         return replace(made, weights=row.weights, seconds=row.seconds, confirmed=True)
 
@@ -200,19 +209,30 @@ class Bench:
 
     def _row(  # noqa: PLR0913, PLR0917 - everything that is known about one file
         self, number: int, recipe: Recipe, path: Path, answer: dict[str, Any], out: Array,
-        start: float, engine: str = "litert",
+        start: float, engine: str = "litert", against: Row | None = None,
     ) -> Row:  # fmt: skip
         assert self.metric is not None and self._float_out is not None  # noqa: S101, PT018
         labels = self._labels()
-        told = compare(self.metric, labels, self._float_out, out)
+        told = compare(self.metric, labels, self._said(against), out)
         known = {k: v for k, v in answer.items() if k != "foreign_operations"}
         return Row.from_dict({
             "number": number, "recipe": recipe.to_dict(), "name": recipe.name, "engine": engine,
             "file": path.name, "score": self.metric.score(labels, out), "drop": told.drop,
             "drop_low": told.low, "drop_high": told.high, "samples": len(labels),
             "agreement": agreement(self._float_out, out), "host": host(), "status": MEASURED,
+            "against": against.number if against else 0,
             "seconds": time.perf_counter() - start, **known,
         })  # fmt: skip
+
+    def _said(self, by: Row | None) -> Array:
+        """Return the predictions of a row's file; without one, those of the float model."""
+        assert self._float_out is not None  # noqa: S101 - the baseline comes first
+        if by is None:
+            return self._float_out
+        path = self.folder / by.file
+        if path not in self._others:
+            self._others[path] = self._measure(path, None, seconds=0.0)[1]
+        return self._others[path]
 
     def _labels(self) -> Array:
         assert self.held_out.labels is not None  # noqa: S101 - read() demands them

@@ -12,6 +12,7 @@ import numpy as np
 from nb_optimizer.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
+CALIBRATION_ROWS = 256
 _FEW = 200  # held-out rows below which no interval is of use
 _COMPARED = 20_000  # rows that are compared to find the test data in the training data
 
@@ -68,6 +69,31 @@ def read(model: Any, data: Any, role: str) -> Data:
         raise UserError(message)
     _check_shapes(model, inputs, role)
     return Data(inputs, labels, _each(y, np.asarray))
+
+
+def split(
+    held_out: Data, train: Data | None, seed: int, tell: Callable[[str], None]
+) -> tuple[Data, Data]:
+    """Return what is scored and what is calibrated with; they never share a row.
+
+    Raises:
+        UserError: too few held-out rows to take some for calibration.
+    """
+    rng = np.random.default_rng(seed)
+    if train is not None:
+        rows = rng.permutation(len(train))[:CALIBRATION_ROWS]
+        return held_out, train.take(np.sort(rows))
+    order = rng.permutation(len(held_out))
+    count = min(CALIBRATION_ROWS, len(order) // 5)
+    if not count:
+        message = f"--data has {len(order)} rows, too few to score anything with."
+        raise UserError(message)
+    tell(
+        f"without --train, {count} rows were taken out of --data to calibrate with; "
+        "they are not scored"
+    )
+    rest, taken = np.sort(order[count:]), np.sort(order[:count])
+    return held_out.take(rest), held_out.take(taken)
 
 
 def check_apart(held_out: Data, train: Data | None) -> None:

@@ -1,9 +1,4 @@
-"""Short training of a compressed model: the user's loss and optimizer, the float model's opinion.
-
-Half of each target is the label and half is what the float model says (Hinton et al. 2015,
-"Distilling the Knowledge in a Neural Network", without a temperature). Cross-entropy and squared
-error are linear enough in the target that mixing targets equals mixing losses.
-"""
+"""Short training of a compressed model, with the loss and the optimizer of the float one."""
 
 from __future__ import annotations
 
@@ -12,23 +7,24 @@ import random
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from nb_optimizer.core.compression import distill
 from nb_optimizer.core.compression.data import Array, Data
+from nb_optimizer.core.compression.distill import Lesson
 from nb_optimizer.core.devices import preflight, strategy
-from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.plan import TrainPlan
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.store import Store
 from nb_optimizer.core.watching import ViewFactory, silent
 
 BATCH = 64
-_TEACHER = 0.5  # share of the target that the float model gives
 _FLOOR = 0.02  # of the first learning rate, at the end
+_PACED = 20  # batches that tell how long an epoch takes
 _DEFAULT = 1e-3  # where there is no Keras 3 optimizer to ask
 
 
@@ -38,9 +34,9 @@ class TimeIsUpError(Exception):
 
 @dataclass
 class FineTuning:
-    """What every fine-tuning of a compression shares."""
+    """What every fine-tuning of a compression shares; ``model`` is the float model."""
 
-    teacher: Any
+    model: Any
     train: Data
     store: Store
     seed: int
@@ -50,10 +46,16 @@ class FineTuning:
     devices: str | None = None  # as ``--devices`` says them; ``None``: no strategy
     tell: Callable[[str], None] = lambda _: None  # what the devices change
     stopped: bool = False
-    _targets: tuple[Any, Any] | None = None
+    _lessons: dict[int, Lesson] = field(default_factory=dict)
 
-    def fit(
-        self, model: Any, epochs: int, callbacks: list[Any], name: str, rate: float = 1.0
+    def fit(  # noqa: PLR0913, PLR0917 - what differs from step to step
+        self,
+        model: Any,
+        epochs: int,
+        callbacks: list[Any],
+        name: str,
+        rate: float = 1.0,
+        teacher: Any = None,
     ) -> None:
         """Train ``model`` on the training data.
 
@@ -63,21 +65,34 @@ class FineTuning:
             callbacks: what keeps weights pruned, shared, ...
             name: what the panel calls the run.
             rate: share of the compiled learning rate to begin with.
+            teacher: a fine-tuned float model, to learn from it more than from the labels.
 
         Raises:
             TimeIsUpError: the deadline passed; the weights are of no use.
         """
-        loss, targets = self.loss_and_targets()
+        lesson = self.lesson(teacher)
         steps = epochs * self.steps_per_epoch
         watch = [*callbacks, *([_Deadline.of(self.deadline)] if self.deadline else [])]
         with _seeded(self.seed), self._watched(name):
-            model.compile(self._optimizer(steps, rate), loss, metrics=self._metrics(targets))
+            model.compile(
+                self._optimizer(steps, rate), lesson.loss, metrics=self._metrics(lesson.targets)
+            )
             model.fit(
-                self.train.for_keras(), targets, batch_size=self.batch, epochs=epochs,
-                callbacks=watch, verbose=0,
-            )  # fmt: skip
+                **lesson.arguments(self.batch, self.seed), epochs=epochs, callbacks=watch, verbose=0
+            )
         if self.deadline and time.monotonic() > self.deadline:
             raise TimeIsUpError
+
+    def pace(self, model: Any) -> float:
+        """Return the seconds that an epoch will take, from a few batches, which ``model`` takes."""
+        lesson, rows = self.lesson(), min(len(self.train), _PACED * BATCH)
+        part = replace(self.train, targets=lesson.targets).take(np.arange(rows))
+        with _seeded(self.seed):
+            model.compile(self._optimizer(rows, 1.0), lesson.loss)
+            for _ in range(2):  # the first time compiles
+                began = time.perf_counter()
+                model.fit(part.for_keras(), part.targets, batch_size=BATCH, verbose=0)
+        return (time.perf_counter() - began) * len(self.train) / rows
 
     @property
     def steps_per_epoch(self) -> int:
@@ -98,7 +113,7 @@ class FineTuning:
     def on_devices(self) -> Iterator[None]:
         """Within the block, models are made for the devices that train them."""
         if self.devices:
-            self.loss_and_targets()  # asks the float model, which is on none of them
+            self.lesson()  # asks the float model, which is on none of them
         with strategy.scope(self.devices):
             yield
 
@@ -134,7 +149,7 @@ class FineTuning:
     def _optimizer(self, steps: int, share: float) -> Any:
         import keras  # noqa: PLC0415 - loads on first use
 
-        own = getattr(self.teacher, "optimizer", None)
+        own = getattr(self.model, "optimizer", None)
         rate = share * self.rate
         slower = keras.optimizers.schedules.CosineDecay(rate, max(1, steps), alpha=_FLOOR)
         if not isinstance(own, keras.optimizers.Optimizer):
@@ -150,29 +165,18 @@ class FineTuning:
     @property
     def rate(self) -> float:
         """The learning rate that the float model was compiled with."""
-        return _rate(getattr(self.teacher, "optimizer", None))
+        return _rate(getattr(self.model, "optimizer", None))
 
-    def loss_and_targets(self) -> tuple[Any, Any]:
-        """Return the loss and the targets, with the float model's opinion where possible."""
-        if self._targets is None:
-            self._targets = self._mixed()
-        return self._targets
-
-    def _mixed(self) -> tuple[Any, Any]:
-        """Return loss and targets with the float model's opinion, where that is possible."""
-        loss, labels = getattr(self.teacher, "loss", None), self.train.targets
-        if loss is None:
-            message = "The model is not compiled: fine-tuning needs its loss. Call model.compile."
-            raise UserError(message)
-        kind = _kind(loss)
-        if not isinstance(labels, np.ndarray) or kind == "other":
-            return loss, labels
-        said = np.asarray(self.teacher.predict(self.train.for_keras(), batch_size=256, verbose=0))
-        if kind == "squared" and said.size == labels.size:
-            return loss, _TEACHER * said + (1 - _TEACHER) * labels.reshape(said.shape)
-        if kind not in ("sparse", "categorical") or said.ndim != 2:  # noqa: PLR2004 - rows of classes
-            return loss, labels
-        return _soft(loss, kind, labels, said)
+    def lesson(self, teacher: Any = None) -> Lesson:
+        """Return loss and targets; the float model has a say in them, or a better ``teacher``."""
+        if id(teacher) not in self._lessons:
+            share = distill.HALF if teacher is None else distill.MOST
+            # Strategies split arrays as they do on one device, but not what a generator gives.
+            blends = teacher is not None and self.devices is None
+            self._lessons[id(teacher)] = distill.lesson(
+                self.model, self.train, teacher or self.model, share, blends=blends
+            )
+        return self._lessons[id(teacher)]
 
 
 @contextlib.contextmanager
@@ -203,31 +207,6 @@ class _Deadline:
         return Ending()
 
 
-def _soft(loss: Any, kind: str, labels: Array, said: Array) -> tuple[Any, Any]:
-    import keras  # noqa: PLC0415 - loads on first use
-
-    logits = bool(getattr(loss, "from_logits", False))
-    shares = _softmax(said) if logits else said
-    one_hot = np.eye(said.shape[1], dtype="float32")[labels.astype(int).ravel()]
-    hard = one_hot if kind == "sparse" else labels.astype("float32")
-    targets = (_TEACHER * shares + (1 - _TEACHER) * hard).astype("float32")
-    return keras.losses.CategoricalCrossentropy(from_logits=logits), targets
-
-
-def _kind(loss: Any) -> str:
-    """Return ``sparse``, ``categorical``, ``squared`` or ``other`` for a compiled loss."""
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    plain = name.replace("_", "").lower()
-    if getattr(loss, "label_smoothing", 0):
-        return "other"
-    return {
-        "sparsecategoricalcrossentropy": "sparse",
-        "categoricalcrossentropy": "categorical",
-        "mse": "squared",
-        "meansquarederror": "squared",
-    }.get(plain, "other")
-
-
 def _rate(optimizer: Any) -> float:
     """Return the rate that training began with: a schedule may have run out since."""
     import keras  # noqa: PLC0415 - loads on first use
@@ -238,11 +217,6 @@ def _rate(optimizer: Any) -> float:
     if isinstance(told, dict):
         told = keras.optimizers.schedules.deserialize(told)(0)
     return float(told) or _DEFAULT
-
-
-def _softmax(values: Array) -> Array:
-    shifted = np.exp(values - values.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
 def _are_shares(targets: Array) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from nb_optimizer.core.errors import UserError, nearest
@@ -14,13 +14,16 @@ SCHEDULES = ("polynomial", "constant")
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one candidate is made, in this order: shrink, prune, cluster, train, quantize.
+    """How one candidate is made, in this order: tune, shrink, prune, cluster, train, quantize.
 
-    ``layers`` are sparsities of single layers that replace ``prune``'s; ``formats`` are number
-    formats of single operations of the file that replace ``quantize``'s, by operation index;
-    ``start`` is the recipe of the model that it begins with.
+    ``tune`` fine-tunes the float model; what has that in its ``start`` learns from it and is
+    compared with it. ``start`` is the recipe of the model that it begins with. ``layers`` are
+    sparsities of single layers that replace ``prune``'s, ``values`` numbers of values that replace
+    ``cluster``'s, ``formats`` number formats of single operations of the file that replace
+    ``quantize``'s, by operation index.
     """
 
+    tune: bool = False
     shrink: float = 0.0
     prune: str = ""
     schedule: str = SCHEDULES[0]
@@ -30,27 +33,43 @@ class Recipe:
     engine: str = "auto"
     epochs: int = 6
     layers: dict[str, float] = field(default_factory=dict)
+    values: dict[str, int] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
     start: dict[str, Any] = field(default_factory=dict)
 
     @property
     def trains(self) -> bool:
         """Whether making it needs training data."""
-        return bool(self.shrink or self.prune or self.cluster or self.qat or self.layers)
+        steps = (self.tune, self.shrink, self.prune, self.cluster, self.qat, self.layers)
+        return any(steps)
+
+    @property
+    def teacher(self) -> Recipe | None:
+        """How the fine-tuned float model was made with which this recipe starts, if it does."""
+        if self.tune:
+            return replace(self, quantize="", formats={})
+        return Recipe.from_dict(self.start).teacher if self.start else None
+
+    def values_of(self, kernel: str) -> int:
+        """Return how many different values the kernel of this name may take."""
+        return self.values.get(kernel, self.cluster)
 
     @property
     def name(self) -> str:
         """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
-        parts = [f"shrink {self.shrink:g}"] if self.shrink else []
+        parts = ["fine-tuned"] if self.tune else []
+        parts += [f"shrink {self.shrink:g}"] if self.shrink else []
         if self.layers:
             parts.append(f"prune {self.prune or 'by layer'}*" + self._at_once)
         elif self.prune:
             parts.append(f"prune {self.prune}" + self._at_once)
-        parts += [f"cluster {self.cluster}"] if self.cluster else []
+        parts += [f"cluster {self.cluster}" + "*" * bool(self.values)] if self.cluster else []
         if self.qat:
             parts.append(f"QAT {self.quantize}" + ("*" if self.formats else ""))
         elif self.quantize:
             parts.append(self.quantize + ("*" if self.formats else ""))
+        if parts == ["fine-tuned"]:
+            return "fine-tuned float32"
         return " + ".join(parts) or "float32"
 
     @property

@@ -13,7 +13,8 @@ class Row:
     """One file and what was measured of it. Sizes in bytes, latencies in milliseconds.
 
     ``drop`` is the loss against the float model: a share for metrics that are shares (0.01 is
-    one point of accuracy), relative to the float model's value for errors. ``drop_low`` and
+    one point of accuracy), relative to the float model's value for errors. ``against`` is the
+    number of the row that this float model is: 0, or a fine-tuned one. ``drop_low`` and
     ``drop_high`` hold its 95 % interval from paired predictions on ``samples`` rows.
     ``reference_ms`` is the float file, timed by turns with this one in the same process.
     """
@@ -30,6 +31,7 @@ class Row:
     drop: float = 0.0
     drop_low: float = 0.0
     drop_high: float = 0.0
+    against: int = 0
     agreement: float = 0.0
     samples: int = 0
     latency_ms: float = 0.0

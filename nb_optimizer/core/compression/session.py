@@ -9,14 +9,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store as stores
 from nb_optimizer.core.compression import checks, picks, resume
 from nb_optimizer.core.compression import data as data_module
-from nb_optimizer.core.compression.bench import CALIBRATION_ROWS, Bench
-from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.bench import Bench
 from nb_optimizer.core.compression.opening import described, metric_names
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
@@ -113,7 +110,8 @@ class Compressing:
             self._begin()
             if note:
                 self.note(note)
-            bench = Bench(self.path, *self._split(), self.memory, self.note)
+            rows = data_module.split(self.held_out, self.train, self.plan.seed, self.note)
+            bench = Bench(self.path, *rows, self.memory, self.note)
             with contextlib.closing(bench) as self.bench:
                 self._make()
         except KeyboardInterrupt:
@@ -175,7 +173,7 @@ class Compressing:
             done_by = self.bench.quantize(source, path, recipe, model)
             return f"{self.trained.engine(recipe)}+{done_by}" if recipe.trains else done_by
 
-        row = self.bench.measured(number, recipe, make)
+        row = self.bench.measured(number, recipe, make, self._against(recipe))
         row = Row.from_dict({**row.to_dict(), "weights": kept.get("weights", "")})
         return self._judge(row)
 
@@ -185,12 +183,20 @@ class Compressing:
             self.recall(known)
             return
         try:
-            again = self.bench.again(row)
+            again = self.bench.again(row, self._against(Recipe.from_dict(row.recipe)))
         except WorkerError as error:
             again = replace(row, status=FAILED, reason=str(error))
         self._judge(again)
 
     # ---- inside
+
+    def _against(self, recipe: Recipe) -> Row | None:
+        """Return the fine-tuned float model with which a recipe that starts there is compared."""
+        teacher = None if recipe.tune and not recipe.quantize else recipe.teacher
+        if teacher is None:
+            return None
+        wanted = teacher.to_dict()
+        return next((r for r in self.result.rows if r.recipe == wanted and r.file), None)
 
     def _finished_before(self) -> CompressionResult:
         for event in self.memory.events:
@@ -229,24 +235,6 @@ class Compressing:
         self.show(self.result)
         if self.plan.out_dir and "best" in chosen:
             self.note(f"written to {self.result.best.export(self.plan.out_dir)}")
-
-    def _split(self) -> tuple[Data, Data]:
-        """Return what is scored and what is calibrated with; they never share a row."""
-        rng = np.random.default_rng(self.plan.seed)
-        if self.train is not None:
-            rows = rng.permutation(len(self.train))[:CALIBRATION_ROWS]
-            return self.held_out, self.train.take(np.sort(rows))
-        order = rng.permutation(len(self.held_out))
-        count = min(CALIBRATION_ROWS, len(order) // 5)
-        if not count:
-            message = f"--data has {len(order)} rows, too few to score anything with."
-            raise UserError(message)
-        self.note(
-            f"without --train, {count} rows were taken out of --data to calibrate with; "
-            "they are not scored"
-        )
-        rest, taken = np.sort(order[count:]), np.sort(order[:count])
-        return self.held_out.take(rest), self.held_out.take(taken)
 
     def _begin(self) -> None:
         if self.memory.begin is None:

@@ -14,6 +14,7 @@ import cloudpickle
 import numpy as np
 
 from nb_optimizer.core.compression import graph, workers
+from nb_optimizer.core.compression.distill import Lesson
 from nb_optimizer.core.compression.finetune import FineTuning
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
@@ -26,7 +27,9 @@ _MODULE = "nb_optimizer.core.compression.tfmot_worker"
 CLASSES = "classes.pickle"
 
 
-def train(session: Compressing, tuning: FineTuning, recipe: Recipe, model: Any) -> tuple[Any, Any]:
+def train(
+    session: Compressing, tuning: FineTuning, lesson: Lesson, recipe: Recipe, model: Any
+) -> tuple[Any, Any]:
     """Train a copy of ``model`` by TF-MOT.
 
     Returns:
@@ -41,8 +44,8 @@ def train(session: Compressing, tuning: FineTuning, recipe: Recipe, model: Any) 
     folder = Path(tempfile.mkdtemp(prefix="tfmot-", dir=session.path))
     own = graph.own_classes(model)
     request = {
-        **_data(tuning, folder),
-        **_fit_settings(tuning, recipe),
+        **_data(tuning, lesson, folder),
+        **_fit_settings(tuning, lesson, recipe),
         "model": str(folder / "model.keras"),
         "result": str(folder / "result.keras"),
         "file": str(folder / "result.tflite"),
@@ -80,27 +83,26 @@ def _left(tuning: FineTuning) -> float:
     return left
 
 
-def _data(tuning: FineTuning, folder: Path) -> dict[str, Any]:
+def _data(tuning: FineTuning, lesson: Lesson, folder: Path) -> dict[str, Any]:
     inputs = {}
     for i, (name, array) in enumerate(tuning.train.inputs.items()):
         np.save(folder / f"x{i}.npy", array)
         inputs[name] = str(folder / f"x{i}.npy")
-    _, targets = tuning.loss_and_targets()
-    if not isinstance(targets, np.ndarray):
+    if not isinstance(lesson.targets, np.ndarray):
         message = "TF-MOT's process takes models with one output; try --engine native"
         raise UserError(message)
-    np.save(folder / "y.npy", targets)
+    np.save(folder / "y.npy", lesson.targets)
     return {"inputs": inputs, "targets": str(folder / "y.npy")}
 
 
-def _fit_settings(tuning: FineTuning, recipe: Recipe) -> dict[str, Any]:
-    loss, _ = tuning.loss_and_targets()
+def _fit_settings(tuning: FineTuning, lesson: Lesson, recipe: Recipe) -> dict[str, Any]:
+    loss = lesson.loss
     name = loss if isinstance(loss, str) else getattr(loss, "name", "")
     own = type(loss).__module__.partition(".")[0] == "keras" or isinstance(loss, str)
     if not own:
         message = "TF-MOT's process takes Keras' own losses only; try --engine native"
         raise UserError(message)
-    optimizer = getattr(tuning.teacher, "optimizer", None)
+    optimizer = getattr(tuning.model, "optimizer", None)
     return {
         "loss": str(name),
         "from_logits": bool(getattr(loss, "from_logits", False)),

@@ -65,11 +65,12 @@ def cluster(job: Job, made: Translation) -> tuple[Any, list[Any]]:
     """Return the model in TF-MOT's clustering wrappers; they need no callbacks."""
     centroids = job.tfmot.clustering.keras.CentroidInitialization
     module = importlib.import_module(_CORE + "clustering.keras.experimental.cluster")
+    names = {new.name: old.name for old, new in made.pairs}
 
     def wrap(layer: Any) -> Any:
         return module.cluster_weights(
             layer,
-            number_of_clusters=job.recipe.cluster,
+            number_of_clusters=job.recipe.values_of(names.get(layer.name, "")),
             cluster_centroids_init=centroids.KMEANS_PLUS_PLUS,
             preserve_sparsity=bool(job.recipe.prune),
         )

@@ -18,7 +18,7 @@ from nb_optimizer.core.watching import ViewFactory, silent
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
 
-_CLUSTER_RATE = 0.3  # of the compiled learning rate: the values are nearly right already
+_CLUSTER_RATE = 1.0
 _QAT_RATE = 0.3
 
 
@@ -74,6 +74,13 @@ class Trained:
             self._models[key] = self._recalled(recipe) or self._saved(recipe, self._step(recipe))
         return self._models[key]
 
+    def pace(self) -> float:
+        """Return the seconds of one epoch of fine-tuning; measured once, before a resume or now."""
+        memory = self._session.memory
+        if not memory.get("pace"):
+            memory.keep("pace", seconds=self.tuning.pace(copy(self._session.model)))
+        return float((memory.get("pace") or {})["seconds"])
+
     def _recalled(self, recipe: Recipe) -> Any:
         """Return the model of a step that was finished before a resume, or ``None``."""
         folder = self._session.path
@@ -113,14 +120,18 @@ class Trained:
 
     def _last(self, recipe: Recipe) -> tuple[Callable[[Recipe, Any], Any], Recipe]:
         """Return the last step of a recipe, and the recipe of what it starts from."""
+        before = Recipe.from_dict(recipe.start) if recipe.start else None
         if recipe.qat:
             return self._qat, replace(recipe, qat=False, quantize="")
         if recipe.cluster:
-            return self._cluster, replace(recipe, cluster=0)
+            return self._cluster, replace(recipe, cluster=0, values={})
         if recipe.prune or recipe.layers:
-            before = Recipe.from_dict(recipe.start) if recipe.start else None
             return self._prune, before or replace(recipe, prune="", layers={}, start={})
-        return self._shrink, Recipe()
+        return (self._tune if recipe.tune else self._shrink), before or Recipe()
+
+    def _tune(self, recipe: Recipe, model: Any) -> Any:
+        self._fit(model, recipe, [], 1.0)
+        return model
 
     def _prune(self, recipe: Recipe, model: Any) -> Any:
         chosen = self._chosen(model)
@@ -141,7 +152,8 @@ class Trained:
     def _cluster(self, recipe: Recipe, model: Any) -> Any:
         kept = bool(recipe.prune or recipe.layers)
         made: list[projection.Projection] = [
-            projection.Shared(k, recipe.cluster, keep_zeros=kept) for k in self._chosen(model)
+            projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept)
+            for k in self._chosen(model)
         ]
         self._fit(model, replace(recipe, epochs=_short(recipe)), made, _CLUSTER_RATE)
         return model
@@ -156,7 +168,7 @@ class Trained:
         made: list[projection.Projection] = []
         if recipe.cluster:
             kept = bool(recipe.prune or recipe.layers)
-            made = [projection.Shared(k, recipe.cluster, keep_zeros=kept) for k in mine]
+            made = [projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept) for k in mine]
         elif recipe.prune or recipe.layers:
             made = [projection.Fixed(k) for k in mine]
         self._fit(twin.model, replace(recipe, epochs=_short(recipe)), made, _QAT_RATE)
@@ -178,7 +190,9 @@ class Trained:
         if start is None and recipe.shrink:  # TF-MOT has none of its own
             start = Recipe(shrink=recipe.shrink, epochs=recipe.epochs)
         model = self.model(start) if start else self._session.model
-        model, file = tfmot.train(self._session, self.tuning, replace(recipe, start={}), model)
+        lesson = self.tuning.lesson(self._teacher(recipe))
+        only = replace(recipe, start={})
+        model, file = tfmot.train(self._session, self.tuning, lesson, only, model)
         if file is not None:
             self.finished[repr(recipe)] = file
         return model
@@ -208,9 +222,14 @@ class Trained:
     ) -> None:
         callbacks = [projection.callback(made)] if made else []
         name = f"{self._session.path.name}: {replace(recipe, quantize='').name}"
-        self.tuning.fit(model, recipe.epochs, callbacks, name, rate)
+        self.tuning.fit(model, recipe.epochs, callbacks, name, rate, self._teacher(recipe))
         if self.tuning.stopped:
             raise KeyboardInterrupt
+
+    def _teacher(self, recipe: Recipe) -> Any:
+        """Return the fine-tuned float model that this recipe learns from, if it starts with one."""
+        teacher = None if recipe.tune else recipe.teacher
+        return self.model(teacher) if teacher else None
 
     def _chosen(self, model: Any) -> list[kernels.Kernel]:
         chosen, left = kernels.choose(model)

@@ -1,0 +1,92 @@
+"""The smallest model after gzip: how sparse it can be with a few shared values.
+
+A rung is pruned to a share, layer by layer, and then takes few different values; the layers that
+hold few of the weights keep more of them, where they cost nothing. While rungs stay within the
+allowed loss they get sparser, each begun with the one before; while none does they get denser; in
+the end the search halves what lies between.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nb_optimizer.core.compression import kernels, lamp
+from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.row import FAILED, MEASURED
+
+if TYPE_CHECKING:
+    from nb_optimizer.core.compression.search import Search
+    from nb_optimizer.core.compression.session import Compressing
+
+_DENSITY = 0.12  # of the first rung: share of the weights that stay
+_FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # steps of the density, and where a gap is closed
+_DENSEST = 0.5
+_CLUSTERS = (8, 16)
+_FINER, _FINEST = 4, 64  # times as many values for small layers, and what a file has one scale for
+_MINOR = 0.1  # of all weights, for a layer that counts as small
+_SHARE, _EPOCHS = 0.12, 40  # of the time, and epochs at most, for pruning one rung
+_HEAL = 2.0  # sharing values is training, too: it may heal this many times the allowed loss
+
+
+class Sparse:
+    """Climbs for one search; ``form`` is the number format behind every rung."""
+
+    def __init__(self, search: Search, session: Compressing, form: Recipe) -> None:
+        self._search, self._session, self._form = search, session, form
+        self._chosen = kernels.choose(session.model)[0]
+        self._allowed = session.plan.allowed_loss
+
+    def run(self) -> None:
+        """Make rungs until the gap between the good and the bad is closed."""
+        if not self._chosen:
+            self._session.note("no ladder: no kernel is large enough to prune")
+            return
+        start, good, bad = self._search.base, 0.0, 0.0
+        density = _DENSITY
+        while density:
+            rung = self._pruned(density, start)
+            held = self._holds(rung)
+            if held is None:
+                return
+            if held:
+                start, good = replace(rung, quantize="", formats={}), density
+            else:
+                bad = density
+            density = _next(good, bad)
+
+    def _pruned(self, density: float, start: Recipe | None) -> Recipe:
+        share = round(1 - density, 3)
+        return replace(
+            self._form, prune=f"{share:g}", layers=lamp.sparsities(self._chosen, share),
+            start=start.to_dict() if start else {}, engine=self._session.plan.engine,
+            epochs=self._search.epochs(_SHARE, _EPOCHS),
+        )  # fmt: skip
+
+    def _holds(self, rung: Recipe) -> bool | None:
+        """Whether a rung stays within the allowed loss with few values; ``None`` if it failed."""
+        row = self._search.attempt(rung)
+        if row.status == FAILED:
+            return None
+        if row.drop > _HEAL * self._allowed:
+            return False
+        static = rung.quantize == "int8"  # dynamic formats round activations as they come
+        for count in _CLUSTERS:
+            shared = replace(rung, cluster=count, values=self._finer(count), qat=static)
+            if self._search.attempt(shared).status == MEASURED:
+                return True
+        return False
+
+    def _finer(self, count: int) -> dict[str, int]:
+        whole = sum(k.size for k in self._chosen)
+        small = [k.name for k in self._chosen if k.size < _MINOR * whole]
+        return dict.fromkeys(small, min(_FINEST, _FINER * count))
+
+
+def _next(good: float, bad: float) -> float:
+    """Return the density of the next rung; 0 where no other is worth the time."""
+    if not bad:
+        return _FURTHER * good
+    if not good:
+        return _BACK * bad if _BACK * bad <= _DENSEST else 0.0
+    return (good * bad) ** 0.5 if bad / good < _CLOSE else 0.0

@@ -1,0 +1,43 @@
+"""The search for the sparsest model: which rung comes next, and what it is compared with."""
+
+from __future__ import annotations
+
+import pytest
+
+from nb_optimizer.core.compression import sparse
+from nb_optimizer.core.compression.recipe import Recipe
+
+
+def climbed(limit):
+    """Return the densities of a climb where rungs hold down to ``limit``."""
+    made, good, bad, density = [], 0.0, 0.0, sparse._DENSITY
+    while density:
+        made.append(density)
+        good, bad = (density, bad) if density >= limit else (good, density)
+        density = sparse._next(good, bad)
+    return made, good
+
+
+@pytest.mark.parametrize("limit", [0.01, 0.03, 0.09, 0.12, 0.15, 0.3])
+def test_a_climb_ends_near_the_sparsest_that_holds(limit):
+    made, good = climbed(limit)
+    assert limit <= good <= limit / sparse._CLOSE and len(made) < 12
+
+
+def test_a_climb_where_nothing_holds_ends():
+    made, good = climbed(1.0)
+    assert good == 0 and max(made) <= sparse._DENSEST
+
+
+def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compress):
+    result = compress(budget="8%", target="gzip", time="40s", epochs=3)
+    tuned = next(r for r in result.rows if r.name == "fine-tuned float32")
+    trained = [r for r in result.rows if Recipe.from_dict(r.recipe).prune]
+    assert trained and all(r.against == (tuned.number if tuned.drop < 0 else 0) for r in trained)
+    float_score = tuned.score if tuned.drop < 0 else result.baseline.score
+    for row in trained:
+        if row.confirmed == tuned.confirmed:
+            assert row.drop == pytest.approx(float_score - row.score, abs=1e-6)
+    assert tuned.number not in result.record.picks.values()
+    assert any(r.recipe.get("cluster") for r in trained)
+    assert result.best.row.confirmed
