@@ -24,7 +24,8 @@ from nb_optimizer.core.watching import ViewFactory, silent
 
 BATCH = 64
 _FLOOR = 0.02  # of the first learning rate, at the end
-_PACED = 20  # batches that tell how long an epoch takes
+_BLOCK = 25  # steps in one call, about 0.2 s of a small network
+_PACED = 50  # batches that tell how long an epoch takes
 _DEFAULT = 1e-3  # where there is no Keras 3 optimizer to ask
 
 
@@ -75,8 +76,9 @@ class FineTuning:
         watch = [*callbacks, *([_Deadline.of(self.deadline)] if self.deadline else [])]
         with _seeded(self.seed), self._watched(name):
             model.compile(
-                self._optimizer(steps, rate), lesson.loss, metrics=self._metrics(lesson.targets)
-            )
+                self._optimizer(steps, rate), lesson.loss, metrics=self._metrics(lesson.targets),
+                steps_per_execution=self.block,
+            )  # fmt: skip
             model.fit(
                 **lesson.arguments(self.batch, self.seed), epochs=epochs, callbacks=watch, verbose=0
             )
@@ -88,7 +90,10 @@ class FineTuning:
         lesson, rows = self.lesson(), min(len(self.train), _PACED * BATCH)
         part = replace(self.train, targets=lesson.targets).take(np.arange(rows))
         with _seeded(self.seed):
-            model.compile(self._optimizer(rows, 1.0), lesson.loss)
+            optimizer = self._optimizer(rows, 1.0)
+            model.compile(
+                optimizer, lesson.loss, steps_per_execution=min(self.block, rows // BATCH or 1)
+            )
             for _ in range(2):  # the first time compiles
                 began = time.perf_counter()
                 model.fit(part.for_keras(), part.targets, batch_size=BATCH, verbose=0)
@@ -98,6 +103,12 @@ class FineTuning:
     def steps_per_epoch(self) -> int:
         """How many batches an epoch has."""
         return -(-len(self.train) // self.batch)
+
+    @property
+    def block(self) -> int:
+        """How many steps run in one call: many in a search, which nobody watches step by step."""
+        alone = self.deadline is None or self.devices is not None
+        return 1 if alone else max(1, min(_BLOCK, self.steps_per_epoch))
 
     @property
     def batch(self) -> int:

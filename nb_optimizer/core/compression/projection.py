@@ -69,30 +69,70 @@ class Shared:
 Projection = Pruned | Fixed | Shared
 
 
+class _Keeping:
+    """What a callback does that keeps projections; counts steps from 1, as TF-MOT does."""
+
+    def __init__(self, projections: list[Projection]) -> None:
+        super().__init__()
+        self._projections, self._project = projections, _together(projections)
+        self._many = 1  # steps in one call
+        self._done = self._before_epoch = 0
+
+    def set_model(self, model: Any) -> None:
+        """Have the model project before each step, where one call runs many."""
+        super().set_model(model)  # type: ignore[misc]
+        self._trained, self._many = model, model.steps_per_execution
+        plain = model.train_step
+
+        def train_step(data: Any) -> Any:
+            self._project()
+            return plain(data)
+
+        if self._many > 1:
+            model.train_step = train_step
+
+    def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
+        self._done = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self._before_epoch = self._done
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        first = self._before_epoch + batch + 1
+        for step in range(first, first + self._many):
+            for one in self._projections:
+                one.before(step)
+        self._project()
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self._done = self._before_epoch + batch + 1
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
+        self._project()
+
+    def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
+        self._project()
+        if self._many > 1:
+            del self._trained.train_step
+
+
 def callback(projections: list[Projection]) -> Any:
-    """Return a Keras callback that keeps the projections while a model trains."""
+    """Return a Keras callback that keeps the projections while a model trains.
+
+    Weights are projected before each step. Where many steps run in one call, all masks that are
+    due in it are set at its beginning; with one step a call, they are set as TF-MOT sets them.
+    """
     import keras  # noqa: PLC0415 - loads on first use
-    import tensorflow as tf  # noqa: PLC0415 - as above
 
-    class Projecting(keras.callbacks.Callback):  # type: ignore[misc]
-        """Counts steps from 1, as TF-MOT does."""
+    class Projecting(_Keeping, keras.callbacks.Callback):  # type: ignore[misc]
+        """A callback of the Keras that is here."""
 
-        step = 0
+    return Projecting(projections)
 
-        def on_train_begin(self, logs: Any = None) -> None:  # noqa: ARG002
-            self.step = 0
 
-        def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-            self.step += 1
-            for one in projections:
-                one.before(self.step)
-            project()
-
-        def on_epoch_end(self, epoch: int, logs: Any = None) -> None:  # noqa: ARG002
-            project()
-
-        def on_train_end(self, logs: Any = None) -> None:  # noqa: ARG002
-            project()
+def _together(projections: list[Projection]) -> Any:
+    """Return a compiled function that projects all kernels."""
+    import tensorflow as tf  # noqa: PLC0415 - loads on first use
 
     @tf.function  # type: ignore[untyped-decorator]
     def project() -> None:
@@ -100,4 +140,4 @@ def callback(projections: list[Projection]) -> Any:
             variable = one.kernel.variable.value
             variable.assign(one.project(variable))
 
-    return Projecting()
+    return project

@@ -31,15 +31,17 @@ _FORMATS = {
     "latency": ("dynamic", "int8"),
 }
 _NARROW = (0.25, 0.4, 0.55, 0.7, 0.8)
-_SUBSET = 4000  # rows for choosing, where there are twice as many
+_SUBSET = 4000  # rows for choosing at least, where there are twice as many
+_LOOK = 2.0  # seconds that predicting them may take
 _CONFIRMED = 3
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
 _SHARE = 0.1  # of the time, for one rung
+_TUNING = 0.13  # of the time, for fine-tuning the float model
 _FINISH = 0.4  # of the time, kept for what comes after the ladder
 _EPOCHS = (2, 14)  # least and most for one rung
 _SMALL = 1024  # weights of a convolution
-_TUNED = 20  # epochs of fine-tuning the float model, at most
+_TUNED = 30  # epochs of fine-tuning the float model, at most
 _SLACK = 2.0  # a rung may lose this many times the budget before the ladder ends
 
 
@@ -57,10 +59,10 @@ class Search:
     def run(self) -> None:
         """Do every step that time allows, then confirm the best."""
         session = self._session
-        rows = len(session.bench.held_out)
-        if rows >= 2 * _SUBSET:
-            session.bench.narrow(_SUBSET, self._plan.seed)
-            session.note(f"chosen on {_SUBSET:,} held-out rows, confirmed on all {rows:,}")
+        rows, enough = len(session.bench.held_out), self._enough()
+        if rows >= 2 * enough:
+            session.bench.narrow(enough, self._plan.seed)
+            session.note(f"chosen on {enough:,} held-out rows, confirmed on all {rows:,}")
         try:
             self._formats()
             self._trained()
@@ -68,6 +70,11 @@ class Search:
             session.note(f"the time of {self._plan.time or '10m'} was over before every step")
         session.bench.widen()
         self._confirm()
+
+    def _enough(self) -> int:
+        """Return how many rows to choose on: as many as the float file takes in two seconds."""
+        slow = self._session.result.rows[0].latency_ms / 1000
+        return max(_SUBSET, int(_LOOK / max(slow, 1e-6)))
 
     # ---- steps
 
@@ -131,7 +138,7 @@ class Search:
 
     def _tune(self) -> None:
         """Fine-tune the float model, where that makes it better: what is trained is held to it."""
-        recipe = Recipe(tune=True, epochs=self.epochs(_SHARE, _TUNED))
+        recipe = Recipe(tune=True, epochs=self.epochs(_TUNING, _TUNED))
         row = self.attempt(recipe)
         if row.status != FAILED and row.drop < 0:
             self.base = recipe

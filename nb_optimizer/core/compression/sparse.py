@@ -25,7 +25,7 @@ _DENSEST = 0.5
 _CLUSTERS = (8, 16)
 _FINER, _FINEST = 4, 64  # times as many values for small layers, and what a file has one scale for
 _MINOR = 0.1  # of all weights, for a layer that counts as small
-_SHARE, _EPOCHS = 0.12, 40  # of the time, and epochs at most, for pruning one rung
+_SHARE, _EPOCHS = 0.16, 40  # of the time, and epochs at most, for pruning one rung
 _HEAL = 2.0  # sharing values is training, too: it may heal this many times the allowed loss
 
 
