@@ -71,7 +71,8 @@ def tuned_float(model, train, test, epochs, seed):
     from nb_optimizer.core.store import Store
 
     twin = copy(model)
-    FineTuning(model, data.read(model, train, "--train"), Store(), seed).fit(
+    later = time.monotonic() + 3600  # as a search trains: many steps in one call
+    FineTuning(model, data.read(model, train, "--train"), Store(), seed, deadline=later).fit(
         twin, epochs, [], "float"
     )
     said = twin.predict(test[0], batch_size=256, verbose=0).argmax(-1)

@@ -37,7 +37,7 @@ class Lesson:
         """Return the data as ``Model.fit`` takes them."""
         if self.asked is None:
             return {"x": self.train.for_keras(), "y": self.targets, "batch_size": batch}
-        return {"x": _blends(self, self.asked, batch, seed)}
+        return {"x": _blends(self, self.asked, batch, seed), "shuffle": False}
 
 
 def lesson(model: Any, train: Data, teacher: Any, share: float, *, blends: bool) -> Lesson:

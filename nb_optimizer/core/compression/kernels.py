@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,6 +10,7 @@ from nb_optimizer.core.compression import graph
 
 NAMES = ("kernel", "recurrent_kernel", "embeddings", "pointwise_kernel")
 LEAST = 1000  # weights below which a kernel is not worth its loss
+END = "the first or the last layer"
 _FRAGILE = "Depthwise"  # few weights for each output
 
 
@@ -41,17 +43,18 @@ def all_kernels(model: Any) -> list[Kernel]:
     return list(found.values())
 
 
-def choose(model: Any) -> tuple[list[Kernel], dict[str, str]]:
+def choose(model: Any, also: Collection[str] = ()) -> tuple[list[Kernel], dict[str, str]]:
     """Return the kernels to work on, and the others with the reason they are left alone.
 
-    The first kernel and the last are the usual losers and hold few weights.
+    The first kernel and the last are the usual losers and hold few weights; those that ``also``
+    names are worked on.
     """
     every = all_kernels(model)
     left: dict[str, str] = {}
     chosen = []
     for i, kernel in enumerate(every):
         reason = _reason(kernel, is_end=len(every) > 2 and i in (0, len(every) - 1))  # noqa: PLR2004
-        if reason:
+        if reason and kernel.name not in also:
             left[kernel.name] = reason
         else:
             chosen.append(kernel)
@@ -66,5 +69,5 @@ def _reason(kernel: Kernel, *, is_end: bool) -> str:
     if kernel.size < LEAST:
         return f"only {kernel.size} weights"
     if is_end and kernel.size < 10 * LEAST:
-        return "the first or the last layer"
+        return END
     return ""

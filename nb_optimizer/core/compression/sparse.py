@@ -1,7 +1,8 @@
 """The smallest model after gzip: how sparse it can be with a few shared values.
 
 A rung is pruned to a share, layer by layer, and then takes few different values; the layers that
-hold few of the weights keep more of them, where they cost nothing. While rungs stay within the
+hold few of the weights take more of them, for there they cost nothing, and the last layer, which
+is not pruned, too. While rungs stay within the
 allowed loss they get sparser, each begun with the one before; while none does they get denser; in
 the end the search halves what lies between.
 """
@@ -34,7 +35,7 @@ class Sparse:
 
     def __init__(self, search: Search, session: Compressing, form: Recipe) -> None:
         self._search, self._session, self._form = search, session, form
-        self._chosen = kernels.choose(session.model)[0]
+        self._chosen, self._left = kernels.choose(session.model)
         self._allowed = session.plan.allowed_loss
 
     def run(self) -> None:
@@ -80,6 +81,7 @@ class Sparse:
     def _finer(self, count: int) -> dict[str, int]:
         whole = sum(k.size for k in self._chosen)
         small = [k.name for k in self._chosen if k.size < _MINOR * whole]
+        small += [name for name, why in self._left.items() if why == kernels.END]
         return dict.fromkeys(small, min(_FINEST, _FINER * count))
 
 

@@ -49,7 +49,7 @@ def prune(job: Job, made: Translation) -> tuple[Any, list[Any]]:
         fits = not two_of_four or fits_two_of_four(layer.get_weights()[0].shape)
         return fits and _accepts(wrap, layer)
 
-    return _wrapped(job, made, wrap, supported), [sparsity.UpdatePruningStep()]
+    return _wrapped(job, made, job.pruned, wrap, supported), [sparsity.UpdatePruningStep()]
 
 
 def _schedule(sparsity: Any, plan: Polynomial | Constant) -> Any:
@@ -75,7 +75,7 @@ def cluster(job: Job, made: Translation) -> tuple[Any, list[Any]]:
             preserve_sparsity=bool(job.recipe.prune),
         )
 
-    return _wrapped(job, made, wrap, lambda layer: _accepts(wrap, layer)), []
+    return _wrapped(job, made, job.shared, wrap, lambda layer: _accepts(wrap, layer)), []
 
 
 def quantize(job: Job) -> Any:
@@ -109,7 +109,7 @@ def _rounding(job: Job, made: Translation) -> Any:
         return quantization.quantize_apply(model, _scheme(job))
 
 
-def _wrapped(job: Job, made: Translation, wrap: Any, supported: Any) -> Any:
+def _wrapped(job: Job, made: Translation, chosen: set[str], wrap: Any, supported: Any) -> Any:
     """Clone the model with ``wrap`` around the layers that were chosen and are supported."""
     import tf_keras  # noqa: PLC0415 - this process only
 
@@ -117,7 +117,7 @@ def _wrapped(job: Job, made: Translation, wrap: Any, supported: Any) -> Any:
     done = []
 
     def clone(layer: Any) -> Any:
-        if names.get(layer.name) not in job.chosen:
+        if names.get(layer.name) not in chosen:
             return layer
         if not supported(layer):
             kind = type(layer).__name__

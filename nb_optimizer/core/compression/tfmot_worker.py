@@ -55,7 +55,9 @@ class Job:
         tf_keras.utils.set_random_seed(request["seed"])
         self.source = self.load()
         chosen, left = kernels.choose(self.source)
-        self.chosen = {k.layer.name for k in chosen}
+        shared, _ = kernels.choose(self.source, self.recipe.values)
+        self.pruned = {k.layer.name for k in chosen}
+        self.shared = {k.layer.name for k in shared}
         if self.recipe.prune or self.recipe.cluster:
             self.notes += [f"left alone: {n} ({why})" for n, why in left.items()]
 

@@ -134,7 +134,7 @@ class Trained:
         return model
 
     def _prune(self, recipe: Recipe, model: Any) -> Any:
-        chosen = self._chosen(model)
+        chosen = self._chosen(model, Recipe())
         steps = recipe.epochs * self.tuning.steps_per_epoch
         made: list[projection.Projection] = []
         for kernel in chosen:
@@ -153,13 +153,13 @@ class Trained:
         kept = bool(recipe.prune or recipe.layers)
         made: list[projection.Projection] = [
             projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept)
-            for k in self._chosen(model)
+            for k in self._chosen(model, recipe)
         ]
         self._fit(model, replace(recipe, epochs=_short(recipe)), made, _CLUSTER_RATE)
         return model
 
     def _qat(self, recipe: Recipe, model: Any) -> Any:
-        chosen = kernels.choose(model)[0]
+        chosen = kernels.choose(model, recipe.values)[0]
         shared = {k.layer.name for k in chosen} if recipe.cluster else set()
         twin = Twin(model, shared, bits=4 if recipe.quantize == "int4" else 8)
         calibration = self._session.bench.calibration
@@ -231,8 +231,8 @@ class Trained:
         teacher = None if recipe.tune else recipe.teacher
         return self.model(teacher) if teacher else None
 
-    def _chosen(self, model: Any) -> list[kernels.Kernel]:
-        chosen, left = kernels.choose(model)
+    def _chosen(self, model: Any, recipe: Recipe) -> list[kernels.Kernel]:
+        chosen, left = kernels.choose(model, recipe.values)
         self._left(left)
         return chosen
 
