@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -33,6 +34,10 @@ history = model.fit(x, y, validation_split=0.2, epochs=2000)
 AFTER = "print('after:', run.status, run.best.epoch == np.argmin(run.history['val_loss']) + 1)"
 
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+HAS_BEGUN = (
+    "() => [...document.querySelectorAll('.jp-InputPrompt')]"
+    ".some(prompt => /\\[[*\\d]/.test(prompt.innerText))"
+)
 HAS_PAGE = "window.jupyterapp && window.jupyterapp.shell.currentWidget"
 
 
@@ -55,7 +60,15 @@ def open_lab(page, server, name, theme=None):
 
 
 def run_all(page):
-    page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+    """Run all cells; a page that is still finding its notebook lets the command pass unheard."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    for _ in range(6):
+        page.evaluate("() => { window.jupyterapp.commands.execute('notebook:run-all-cells') }")
+        with contextlib.suppress(PlaywrightTimeout):
+            page.wait_for_function(HAS_BEGUN, timeout=10_000)
+            return
+    pytest.fail("no cell has begun to run")
 
 
 def outputs(path):

@@ -80,8 +80,9 @@ class FineTuning:
                 steps_per_execution=self.block,
             )  # fmt: skip
             model.fit(
-                **lesson.arguments(self.batch, self.seed), epochs=epochs, callbacks=watch, verbose=0
-            )
+                self.train.for_keras(), lesson.targets, batch_size=self.batch, epochs=epochs,
+                callbacks=watch, verbose=0,
+            )  # fmt: skip
         if self.deadline and time.monotonic() > self.deadline:
             raise TimeIsUpError
 
@@ -182,10 +183,8 @@ class FineTuning:
         """Return loss and targets; the float model has a say in them, or a better ``teacher``."""
         if id(teacher) not in self._lessons:
             share = distill.HALF if teacher is None else distill.MOST
-            # Strategies split arrays as they do on one device, but not what a generator gives.
-            blends = teacher is not None and self.devices is None
             self._lessons[id(teacher)] = distill.lesson(
-                self.model, self.train, teacher or self.model, share, blends=blends
+                self.model, self.train, teacher or self.model, share
             )
         return self._lessons[id(teacher)]
 

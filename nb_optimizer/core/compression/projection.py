@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from nb_optimizer.core.compression import cluster, prune
 from nb_optimizer.core.compression.kernels import Kernel
 
@@ -48,9 +50,11 @@ class Shared:
 
     def __init__(self, kernel: Kernel, count: int, *, keep_zeros: bool) -> None:
         self.kernel = kernel
-        weights = kernel.variable.numpy()
-        self._groups, centres = cluster.group(weights, count, keep_zeros=keep_zeros)
-        self._count, self._keep_zeros = len(centres), keep_zeros
+        groups, _ = cluster.group(kernel.variable.numpy(), count, keep_zeros=keep_zeros)
+        free = np.flatnonzero(groups) if keep_zeros else np.arange(groups.size)
+        order = np.argsort(groups[free], kind="stable")  # neighbours are summed fastest
+        self._places = free[order].astype("int32")
+        self._groups = np.unique(groups[free[order]], return_inverse=True)[1].astype("int32")
 
     def before(self, step: int) -> None:
         """Do nothing: the groups are fixed, their values move."""
@@ -59,11 +63,10 @@ class Shared:
         """Return the weights as they should be: each the mean of its group."""
         import tensorflow as tf  # noqa: PLC0415 - loads on first use
 
-        flat = tf.reshape(weights, [-1])
-        sums = tf.math.unsorted_segment_mean(flat, self._groups, self._count)
-        if self._keep_zeros:
-            sums = tf.concat([tf.zeros([1], sums.dtype), sums[1:]], axis=0)
-        return tf.reshape(tf.gather(sums, self._groups), tf.shape(weights))
+        own = tf.gather(tf.reshape(weights, [-1]), self._places)
+        shared = tf.gather(tf.math.segment_mean(own, self._groups), self._groups)
+        flat = tf.scatter_nd(self._places[:, None], shared, tf.size(weights)[None])
+        return tf.reshape(flat, tf.shape(weights))
 
 
 Projection = Pruned | Fixed | Shared

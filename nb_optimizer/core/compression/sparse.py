@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from nb_optimizer.core.compression.search import Search
     from nb_optimizer.core.compression.session import Compressing
 
-_DENSITY = 0.12  # of the first rung: share of the weights that stay
+_DENSITY = 0.14  # of the first rung: share of the weights that stay
 _FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # steps of the density, and where a gap is closed
 _DENSEST = 0.5
 _CLUSTERS = (8, 16)
