@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from nb_optimizer.core.compression import sparse
@@ -41,3 +42,14 @@ def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compr
     assert tuned.number not in result.record.picks.values()
     assert any(r.recipe.get("cluster") for r in trained)
     assert result.best.row.confirmed
+
+
+def test_single_layers_take_numbers_of_values_of_their_own(compress, trained):
+    last = trained.layers[-1].name
+    recipe = {"prune": "0.6", "cluster": 8, "values": {last: 20}, "quantize": "dynamic"}
+    row = compress(recipe={**recipe, "epochs": 2}).candidates[0]
+    assert row.name == "prune 0.6 + cluster 8* + dynamic"
+    kernels = {w.shape: w for w in row.load().get_weights()}
+    wide, end = kernels[64, 48], kernels[48, 4]
+    assert len(np.unique(wide)) <= 8 and np.mean(wide == 0) == pytest.approx(0.6, abs=0.01)
+    assert 8 < len(np.unique(end)) <= 20 and np.mean(end == 0) < 0.1
