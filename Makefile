@@ -51,10 +51,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/tuning_live.py series 30
 	$(BIN)/python benchmarks/tuning.py suggestions
 	$(BIN)/python benchmarks/tuning_regret.py 10
+	$(BIN)/python benchmarks/tuning_wall.py 5
 	$(BIN)/python benchmarks/tuning_overhead.py 40
 	$(BIN)/python benchmarks/tuning_overhead.py 40 --memory
 	$(BIN)/python benchmarks/compression.py static
 	$(BIN)/python benchmarks/compression.py qat
+	$(BIN)/python benchmarks/compression_peers.py
 	$(BIN)/python benchmarks/compression_translation.py
 	$(BIN)/python benchmarks/compression.py search 0 600
 	$(BIN)/python benchmarks/compression.py latency 0 600
