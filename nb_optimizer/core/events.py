@@ -188,6 +188,13 @@ class Measured(Event):
 
 
 @dataclass(frozen=True)
+class Layers(Event):
+    """What a model that is compressed is made of; a row for each kernel."""
+
+    rows: list[dict[str, Any]]
+
+
+@dataclass(frozen=True)
 class Kept(Event):
     """A piece of a compression's work is finished; who resumes it need not do it again."""
 

@@ -54,6 +54,7 @@ class RunRecord:
     last_time: float = 0.0
     ghost: RunRecord | None = None
     measured: list[ev.Measured] = field(default_factory=list)  # rows of a compression
+    layers: list[dict[str, Any]] = field(default_factory=list)  # of the model compressed
     picks: dict[str, int] = field(default_factory=dict)
     owner: tuple[str, int, float] = ("", 0, 0.0)  # host, pid, when that process started
 
@@ -210,6 +211,10 @@ def _picked(record: RunRecord, event: ev.Picked) -> None:
     record.picks = dict(event.picks)
 
 
+def _layers(record: RunRecord, event: ev.Layers) -> None:
+    record.layers = event.rows
+
+
 def _append(name: str, record: RunRecord, event: ev.Event) -> None:
     getattr(record, name).append(event)
 
@@ -250,6 +255,7 @@ _FOLDS: dict[type[ev.Event], Callable[[RunRecord, Any], None]] = {
     ev.Scaling: _scaling,
     ev.NonFinite: _non_finite,
     ev.Measured: partial(_append, "measured"),
+    ev.Layers: _layers,
     ev.Kept: lambda *_: None,  # for who resumes
     ev.Picked: _picked,
     ev.RunEnd: _end,

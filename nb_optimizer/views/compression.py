@@ -13,6 +13,7 @@ from nb_optimizer.views.text import columns
 _SHOWN = 24  # rows of the table; the rest is in .table()
 _DRAWN = 60  # dots of a chart
 _NOTES = 8
+_LAYERS = 40
 
 
 class Compression(CompressionResult):
@@ -49,6 +50,7 @@ def as_html(result: CompressionResult) -> str:
         parts.append(html.line(" ".join(_charts(result))))
         parts.append(html.grid(say.COLUMNS, [_html_cells(r, rows[0], result) for r in rows]))
         parts += [html.line(html.safe(t, 400)) for t in say.conditions(result)]
+        parts.append(_layers(result))
     for row in rows:
         if row.reason:
             told = f"{words.one_line(row.name, 80)}: {say.reason(row)}"
@@ -57,6 +59,17 @@ def as_html(result: CompressionResult) -> str:
     parts += [html.line(html.safe(t, 400)) for t in say.meaning(result)]
     again = html.safe(f"see it again: {words.see_again(result.record)}")
     return html.box("".join([*parts, f'<div style="opacity:.75">{again}</div>']))
+
+
+def _layers(result: CompressionResult) -> str:
+    """Return the model's layers, folded away."""
+    cells = [[html.safe(c, 120) for c in say.layer(row)] for row in result.layers[:_LAYERS]]
+    if not cells:
+        return ""
+    told = f"{words.many(len(result.layers), 'layer')} with kernels"
+    return (
+        f"<details><summary>{html.safe(told)}</summary>{html.grid(say.OF_A_LAYER, cells)}</details>"
+    )
 
 
 def _charts(result: CompressionResult) -> list[str]:

@@ -14,6 +14,7 @@ COLUMNS = (
     "model", "by", "file", "", "gzip", "", "score", "loss", "95 % interval", "agrees", "latency",
     "", "zeros", "float ops", "",
 )  # fmt: skip
+OF_A_LAYER = ("layer", "kind", "weights", "of all", "pruning and shared values")
 AXES = {"size": "size of the file", "gzip": "size after gzip", "latency": "latency"}
 _SIGNS = {MEASURED: "", REJECTED: "rejected", FAILED: "failed"}
 _SPARSE = 0.3  # share of zeros from which on the file's own size needs a word
@@ -73,6 +74,16 @@ def cells(row: Row, base: Row, result: CompressionResult) -> list[str]:
         str(sum(row.float_operations.values()) or "none"),
         _last(row, result),
     ]
+
+
+def layer(row: dict[str, Any]) -> list[str]:
+    """Return one kernel of the model as cells of the table of layers."""
+    left = row["left_alone"]
+    done = (
+        f"left alone: {words.one_line(left, 80)}" if left else "can be pruned, can take few values"
+    )
+    name, kind = words.one_line(row["layer"], 60), words.one_line(row["kind"], 40)
+    return [name, kind, words.count(row["weights"]), f"{row['share']:.1%}", done]
 
 
 def line(row: Row) -> str:

@@ -48,6 +48,7 @@ SAMPLES: dict[type[ev.Event], tuple[ev.Event, str]] = {
     ev.NonFinite: (ev.NonFinite(3.0, 2, 5, 9, math.inf, ["why"]), "batches 5 to 9"),
     # A compression's own, told by views/compression.py; the views of training pass over them.
     ev.Measured: (ev.Measured(3.0, {"number": 0, "name": "float32"}), "train-3"),
+    ev.Layers: (ev.Layers(3.0, [{"layer": "dense", "kind": "Dense", "weights": 9}]), "train-3"),
     ev.Kept: (ev.Kept(3.0, "weights {}", {"file": "weights-1.keras"}), "train-3"),
     ev.Picked: (ev.Picked(3.0, {"best": 0}), "train-3"),
     ev.RunEnd: (ev.RunEnd(3.0, "failed", "out of memory"), "out of memory"),

@@ -67,6 +67,8 @@ def test_a_compression_escapes_everything():
         Row(2, name=EVIL, status="failed", reason=EVIL),
     ]  # fmt: skip
     record.apply(ev.RunBegin(1.0, "compress-1", EVIL, model=EVIL, options={"metric": "accuracy"}))
+    layer = {"layer": EVIL, "kind": EVIL, "weights": 9, "share": 0.5, "left_alone": EVIL}
+    record.apply(ev.Layers(1.5, [layer]))
     for row in rows:
         record.apply(ev.Measured(2.0, row.to_dict()))
     record.apply(ev.Picked(3.0, {"best": 1, "quality": 1}))

@@ -61,6 +61,19 @@ def choose(model: Any, also: Collection[str] = ()) -> tuple[list[Kernel], dict[s
     return chosen, left
 
 
+def table(model: Any) -> list[dict[str, Any]]:
+    """Return a row for each kernel: its layer, how much it holds, and why it is left alone."""
+    _, left = choose(model)
+    whole = max(1, int(model.count_params()))
+    return [
+        {
+            "layer": k.name, "kind": type(k.layer).__name__, "weights": k.size,
+            "share": round(k.size / whole, 4), "left_alone": left.get(k.name, ""),
+        }
+        for k in all_kernels(model)
+    ]  # fmt: skip
+
+
 def _reason(kernel: Kernel, *, is_end: bool) -> str:
     if not kernel.layer.trainable:
         return "not trainable"

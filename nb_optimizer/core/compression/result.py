@@ -144,6 +144,14 @@ class CompressionResult(Recorded):
         """The recipe of the recommended model."""
         return self.best.recipe
 
+    @property
+    def layers(self) -> list[dict[str, Any]]:
+        """Every kernel of the model: ``layer``, ``kind``, ``weights``, ``share``, ``left_alone``.
+
+        ``left_alone`` says why pruning and shared values pass it by; empty where they do not.
+        """
+        return list(self.record.layers)
+
     def table(self) -> list[dict[str, Any]]:
         """Return all rows as dicts, for a data frame."""
         return [r.to_dict() for r in self.rows]

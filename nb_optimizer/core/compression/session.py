@@ -11,7 +11,7 @@ from typing import Any
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import store as stores
-from nb_optimizer.core.compression import checks, picks, resume
+from nb_optimizer.core.compression import checks, kernels, picks, resume
 from nb_optimizer.core.compression import data as data_module
 from nb_optimizer.core.compression.bench import Bench
 from nb_optimizer.core.compression.opening import described, metric_names
@@ -239,11 +239,12 @@ class Compressing:
     def _begin(self) -> None:
         if self.memory.begin is None:
             self.emit(replace(self._opening, time=time.time(), run=self.path.name))
+            self.emit(ev.Layers(time.time(), kernels.table(self.model)))
             if self.plan.resume:
                 self.note(resume.NOTHING)
         else:
             for event in self.memory.events:
-                if isinstance(event, ev.RunBegin | ev.Note):
+                if isinstance(event, ev.RunBegin | ev.Layers | ev.Note):
                     self.record.apply(event)
             self.emit(ev.Resumed(time.time(), 0, 1, *this_process()))
         if few := data_module.few_rows(self.held_out):

@@ -36,6 +36,10 @@ def test_the_result_is_read_back_and_exported(compress, tmp_path):
     again = nbo.open_run(result.path)
     assert [r.to_dict() for r in again.rows] == [r.to_dict() for r in result.rows]
     assert again.best.name == result.best.name and again.status == "completed"
+    layers = again.layers
+    assert [x["weights"] for x in layers] == [16 * 64, 64 * 48, 48 * 4]
+    assert layers[1]["left_alone"] == "" and layers[2]["left_alone"] == "only 192 weights"
+    assert layers == result.layers and "3 layers with kernels" in again._repr_html_()
     target = again.best.export(tmp_path / "out" / "model.tflite")
     assert target.stat().st_size == again.best.bytes
     with pytest.raises(UserError, match="number formats only"):
