@@ -236,6 +236,7 @@ EVENTS: dict[str, type[Event]] = {
         Scaling,
         NonFinite,
         Measured,
+        Layers,
         Kept,
         Picked,
         RunEnd,
