@@ -12,7 +12,7 @@ _TIE = 0.03  # files within 3 % of each other are equal; the faster one wins
 
 def judged(row: Row, plan: CompressPlan, *, limits_loss: bool) -> Row:
     """Return the row as rejected, with the reason, where it may not be recommended."""
-    exempt = row.status == FAILED or _is_reference(row)
+    exempt = row.status == FAILED or (row.number and row.is_reference)
     reason = "" if exempt else _fault(row, plan, limits_loss=limits_loss)
     return replace(row, status=REJECTED, reason=reason) if reason else row
 
@@ -23,7 +23,7 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
     ``best`` is the smallest (or fastest) of the rows within the allowed loss; with a largest
     size, the most accurate of the files that fit.
     """
-    made = [r for r in rows if r.status == MEASURED and r.number and not _is_reference(r)]
+    made = [r for r in rows if r.status == MEASURED and not r.is_reference]
     if not made:
         return {}
     compact = _smallest(made, plan.target)
@@ -36,11 +36,6 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
         "balanced": balanced.number,
         "compact": compact.number,
     }
-
-
-def _is_reference(row: Row) -> bool:
-    """Whether it is the float model, fine-tuned: for comparison only."""
-    return bool(row.recipe.get("tune") and not row.recipe.get("quantize"))
 
 
 def _smallest(made: list[Row], target: str) -> Row:

@@ -110,7 +110,8 @@ class CompressionResult(Recorded):
     @property
     def candidates(self) -> list[CandidateResult]:
         """Everything that was made and runs, in the order it was made."""
-        return [CandidateResult(self.path, r) for r in self.rows[1:] if r.status != FAILED]
+        made = [r for r in self.rows if r.status != FAILED and not r.is_reference]
+        return [CandidateResult(self.path, r) for r in made]
 
     @property
     def rejected(self) -> list[CandidateResult]:

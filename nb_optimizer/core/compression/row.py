@@ -49,6 +49,11 @@ class Row:
     reason: str = ""
 
     @property
+    def is_reference(self) -> bool:
+        """Whether it is the float model, as it was or fine-tuned: for comparison only."""
+        return not self.number or bool(self.recipe.get("tune") and not self.recipe.get("quantize"))
+
+    @property
     def speedup(self) -> float:
         """How many times as fast as the float file, timed by turns; 0 where not measured."""
         return self.reference_ms / self.latency_ms if self.latency_ms else 0.0

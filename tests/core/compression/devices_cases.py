@@ -50,18 +50,18 @@ def main():
     divide_cpu(3)
     adam, sgd = net(keras.optimizers.Adam(0.01)), net(keras.optimizers.SGD(0.1, momentum=0.9))
     cases = [
-        ("prune and cluster", adam, {"prune": 0.6, "cluster": 8}),
         ("prune, cluster and round", sgd, {"prune": 0.5, "cluster": 8, "quantize": "qat"}),
         ("shrink", adam, {"shrink": 0.3}),
     ]
     if sys.argv[1]:
         cases.append(("tfmot", adam, {"prune": 0.5, "cluster": 8, "engine": "tfmot"}))
-        cases.append(("tfmot round", adam, {"quantize": "qat", "engine": "tfmot"}))
     before = [w.copy() for w in adam.get_weights()]
     found = {
         name: {d: made(model, devices=d, **options) for d in ("cpu:2", "none")}
         for name, model, options in cases
     }
+    if sys.argv[1]:
+        found["tfmot round"] = made(adam, quantize="qat", engine="tfmot", devices="cpu:2")
     found["three"] = made(adam, prune=0.5, devices="cpu:3")
     search = nbo.compress(
         adam, data=(x[450:], y[450:]), train=(x[:450], y[:450]), directory=Path("there"),

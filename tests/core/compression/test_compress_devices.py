@@ -42,7 +42,7 @@ def assert_equal(case):
         assert np.allclose(mine, theirs, atol=NEAR)
 
 
-@pytest.mark.parametrize("case", ["prune and cluster", "prune, cluster and round", "shrink"])
+@pytest.mark.parametrize("case", ["prune, cluster and round", "shrink"])
 def test_fine_tuning_on_two_devices_ends_as_on_one(found, case):
     assert_equal(found[case])
     told = found[case]["cpu:2"]["notes"]
@@ -66,7 +66,7 @@ def test_a_search_trains_on_the_devices_without_runs_of_its_own(found):
 @pytest.mark.skipif(not TFMOT, reason="TF-MOT is not installed")
 def test_tfmot_trains_on_two_devices_in_its_process(found):
     assert_equal(found["tfmot"])
-    rounded = found["tfmot round"]["cpu:2"]
+    rounded = found["tfmot round"]
     assert (
         rounded["size"] > 0 and "TF-MOT trained on 2 devices, 64 rows per batch" in rounded["notes"]
     )

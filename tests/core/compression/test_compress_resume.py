@@ -41,7 +41,14 @@ def trained(folder):
 
 
 @pytest.fixture(scope="module")
-def killed(tmp_path_factory):
+def undisturbed(tmp_path_factory):
+    """Return the folder of a search that nobody disturbs, and its process, which runs on."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    return folder, start(folder)
+
+
+@pytest.fixture(scope="module")
+def killed(tmp_path_factory, undisturbed):
     """Kill a search once two fine-tunings are finished; return its folder and those."""
     folder = tmp_path_factory.mktemp("killed")
     process = start(folder)
@@ -65,13 +72,13 @@ def test_other_weights_data_or_options_are_one_clear_line(killed):
     assert trained(folder) == done
 
 
-def test_a_killed_search_ends_as_an_undisturbed_one(killed, tmp_path):
-    folder, done = killed
-    whole = table(start(tmp_path))
-    assert table(start(folder, resume=True)) == whole
+def test_a_killed_search_ends_as_an_undisturbed_one(killed, undisturbed):
+    (folder, done), (whole, process) = killed, undisturbed
+    resumed = start(folder, resume=True)
+    assert table(resumed) == table(process)
     after = trained(folder)
     assert after[: len(done)] == done and len(set(after)) == len(after)  # none is done again
-    assert after == trained(tmp_path)
+    assert after == trained(whole)
     assert [p.name for p in (folder / "runs").iterdir()] == ["compress-1"]
 
 

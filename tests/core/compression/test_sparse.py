@@ -31,7 +31,7 @@ def test_a_climb_where_nothing_holds_ends():
 
 
 def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compress):
-    result = compress(budget="8%", target="gzip", time="40s", epochs=3)
+    result = compress(budget="8%", target="gzip", time="26s", epochs=3)
     tuned = next(r for r in result.rows if r.name == "fine-tuned float32")
     trained = [r for r in result.rows if Recipe.from_dict(r.recipe).prune]
     assert trained and all(r.against == (tuned.number if tuned.drop < 0 else 0) for r in trained)
