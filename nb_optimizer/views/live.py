@@ -7,7 +7,7 @@ bundle of ``text/html`` and ``text/plain``. Nothing else of the cell's output is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ from nb_optimizer.views import frontend, html, text
 from nb_optimizer.views.result import Run
 
 _REFRESH = 1.0  # seconds between two live HTML pictures
-PATIENCE = 6.0  # seconds that a front end has to draw the panel
-PUMPS = 20  # and times that its messages were looked for meanwhile
+_PATIENCE = 10.0  # seconds that a front end has to draw the panel
+_PUMPS = 20  # and times that its messages were looked for meanwhile
 
 
 def view_for(live: str) -> ViewFactory:
@@ -63,6 +63,26 @@ def static_bundle(record: RunRecord) -> dict[str, str]:
     return {"text/html": html.page(record), "text/plain": text.summary(record)}
 
 
+class Audience:
+    """Knows whether a front end draws the panel: one that does says so, however late."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
+        self._clock, self._since, self._looks = clock, clock(), 0
+
+    def misses(self, panel: Any) -> bool:
+        """Whether nobody has drawn the panel in time; asked after each look for messages."""
+        self._looks += 1
+        waited = self._clock() - self._since
+        late = waited > _PATIENCE and self._looks > _PUMPS
+        return bool(panel.buttons_work and not panel.ready and late)
+
+
+def with_widget(bundle: Mapping[str, Any], panel: Any) -> dict[str, Any]:
+    """Return a static bundle with the panel in it, for who can draw one."""
+    view = {"version_major": 2, "version_minor": 0, "model_id": panel.widget.model_id}
+    return {**bundle, "application/vnd.jupyter.widget-view+json": view}
+
+
 class NotebookView:
     """The live panel where the front end draws it, else live HTML; static at the end."""
 
@@ -79,30 +99,32 @@ class NotebookView:
         self._output = Output()
         self._with_panel = with_panel
         self._panel: Any = None
-        self._shown_at = self._due = 0.0
-        self._pumps = 0
+        self._audience: Audience | None = None
+        self._as_html = not with_panel
+        self._due = 0.0
 
     def show(self, event: ev.Event, record: RunRecord) -> None:
         """Draw what has changed, not too often."""
-        if isinstance(event, ev.RunBegin | ev.Resumed) or not self._shown_at:
+        if isinstance(event, ev.RunBegin | ev.Resumed) or self._audience is None:
             self._open(record)
-        elif self._panel is not None:
+            return
+        if self._panel is not None:
             self._panel.show(event, record)
-        elif self._clock() >= self._due:
+        if self._as_html and self._clock() >= self._due:
             self._due = self._clock() + _REFRESH
             self._output.put(static_bundle(record), record.begin.run)
 
     def pump(self) -> None:
-        """Let clicks in; fall back to HTML where no front end draws the panel."""
-        if self._panel is None:
+        """Let clicks in; show HTML for as long as no front end draws the panel."""
+        if self._panel is None or self._audience is None:
             return
         self._panel.pump()
-        self._pumps += 1
-        waited = self._clock() - self._shown_at
-        can_hear = self._panel.buttons_work
-        if can_hear and not self._panel.ready and waited > PATIENCE and self._pumps > PUMPS:
-            self._panel.close(self._record)
-            self._panel = None
+        missed, was_missed = self._audience.misses(self._panel), self._as_html
+        self._as_html = missed
+        if was_missed and not missed:
+            self._output.put(
+                with_widget(static_bundle(self._record), self._panel), self._record.begin.run
+            )
 
     def close(self, record: RunRecord) -> None:
         """Replace the output by the static picture."""
@@ -111,19 +133,15 @@ class NotebookView:
             self._panel.close(record)
 
     def _open(self, record: RunRecord) -> None:
-        self._shown_at = self._clock()
-        bundle: dict[str, Any] = dict(static_bundle(record))
+        self._audience = self._audience or Audience(self._clock)
         if self._with_panel and self._panel is None:
             from nb_optimizer.views.panel import PanelView  # noqa: PLC0415 - loads ipywidgets
 
             self._panel = PanelView(record, self._control)
-            widget = self._panel.widget
-            bundle["application/vnd.jupyter.widget-view+json"] = {
-                "version_major": 2,
-                "version_minor": 0,
-                "model_id": widget.model_id,
-            }
-        self._output.put(bundle, record.begin.run)
+        shown: dict[str, Any] = dict(static_bundle(record))
+        if not self._as_html:
+            shown = with_widget(shown, self._panel)
+        self._output.put(shown, record.begin.run)
 
 
 class LinesInNotebook:

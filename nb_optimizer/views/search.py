@@ -16,7 +16,7 @@ from nb_optimizer.core.tuning.conduct import Job
 from nb_optimizer.core.tuning.record import SearchRecord
 from nb_optimizer.core.tuning.result import SearchResult
 from nb_optimizer.views import frontend, search_html, search_text
-from nb_optimizer.views.live import PATIENCE, PUMPS, Output
+from nb_optimizer.views.live import Audience, Output, with_widget
 
 _TICK = 0.05  # seconds between two looks at the journal
 _REFRESH = 1.0  # seconds between two live HTML pictures
@@ -77,8 +77,8 @@ class NotebookView:
         self._record, self._output, self._due = record, Output(), 0.0
         self._changed = False
         self._panel: Any = None
-        self._shown_at, self._pumps = 0.0, 0
-        self._job, self._with_panel = job, with_panel
+        self._audience: Audience | None = None
+        self._job, self._with_panel, self._as_html = job, with_panel, not with_panel
 
     def show(self, event: Event, record: SearchRecord) -> None:  # noqa: ARG002 - a view
         """Draw at the next pump."""
@@ -88,16 +88,16 @@ class NotebookView:
         """Let clicks in, and draw what has changed, not too often."""
         if not self._record.begin.run:
             return
-        if not self._shown_at:
+        if self._audience is None:
             self._open()
-        elif self._panel is not None:
+            return
+        if self._panel is not None:
             due = self._panel.is_due
             self._panel.pump(changed=self._changed)
+            self._follow_audience()
             self._changed = self._changed and not due
-            self._give_up()
-        elif self._changed and time.perf_counter() >= self._due:
-            self._changed, self._due = False, time.perf_counter() + _REFRESH
-            self._output.put(static_bundle(self._record), self._record.begin.run)
+        elif self._changed:
+            self._put_html()
 
     def close(self, record: SearchRecord) -> None:
         """Leave the static picture."""
@@ -106,25 +106,30 @@ class NotebookView:
             self._panel.close()
 
     def _open(self) -> None:
-        self._shown_at = time.perf_counter()
+        self._audience = Audience()
         bundle: dict[str, Any] = dict(static_bundle(self._record))
         if self._with_panel:
             from nb_optimizer.views.search_panel import SearchPanel  # noqa: PLC0415 - loads widgets
 
             self._panel = SearchPanel(self._job.folder, self._record)
-            model = self._panel.widget.model_id
-            view = {"version_major": 2, "version_minor": 0, "model_id": model}
-            bundle["application/vnd.jupyter.widget-view+json"] = view
+            bundle = with_widget(bundle, self._panel)
         self._output.put(bundle, self._record.begin.run)
 
-    def _give_up(self) -> None:
-        """Fall back to HTML where no front end draws the panel."""
-        self._pumps += 1
-        waited = time.perf_counter() - self._shown_at
-        can_hear = self._panel.buttons_work and self._pumps > PUMPS
-        if can_hear and not self._panel.ready and waited > PATIENCE:
-            self._panel.close()
-            self._panel = None
+    def _follow_audience(self) -> None:
+        """Show HTML for as long as no front end draws the panel."""
+        assert self._audience is not None  # noqa: S101 - it was opened
+        missed, was_missed = self._audience.misses(self._panel), self._as_html
+        self._as_html = missed
+        if missed:
+            self._put_html()
+        elif was_missed:
+            shown = with_widget(static_bundle(self._record), self._panel)
+            self._output.put(shown, self._record.begin.run)
+
+    def _put_html(self) -> None:
+        if time.perf_counter() >= self._due:
+            self._changed, self._due = False, time.perf_counter() + _REFRESH
+            self._output.put(static_bundle(self._record), self._record.begin.run)
 
 
 class LinesInNotebook:

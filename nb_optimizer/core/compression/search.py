@@ -37,11 +37,11 @@ _CONFIRMED = 3
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
 _SHARE = 0.1  # of the time, for one rung
-_TUNING = 0.13  # of the time, for fine-tuning the float model
+_TUNING = 0.2  # of the time, for fine-tuning the float model
 _FINISH = 0.4  # of the time, kept for what comes after the ladder
 _EPOCHS = (2, 14)  # least and most for one rung
 _SMALL = 1024  # weights of a convolution
-_TUNED = 30  # epochs of fine-tuning the float model, at most
+_TUNED = 40  # epochs of fine-tuning the float model, at most
 _SLACK = 2.0  # a rung may lose this many times the budget before the ladder ends
 
 
