@@ -217,9 +217,10 @@ function render({ model, el }) {
   for (const [name, handler] of handlers) model.on(name, handler);
   const clock = setInterval(() => { if (silent()) showNow(part, model.get('_now') || {}, silent()); }, 1000);
   paint();
-  model.send({ type: 'ready' });
+  const stopBeating = beat(model);
 
   return () => {
+    stopBeating();
     for (const [name, handler] of handlers) model.off(name, handler);
     clearInterval(clock);
     cancelAnimationFrame(scheduled);

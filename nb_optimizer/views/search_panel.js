@@ -63,8 +63,9 @@ function render({ model, el }) {
   showPage();
   showTable();
   showAnswer();
-  model.send({ type: 'ready' });
+  const stopBeating = beat(model);
   return () => {
+    stopBeating();
     model.off('change:_html', showPage);
     model.off('change:_table', showTable);
     model.off('change:_answer', showAnswer);
