@@ -217,10 +217,9 @@ function render({ model, el }) {
   for (const [name, handler] of handlers) model.on(name, handler);
   const clock = setInterval(() => { if (silent()) showNow(part, model.get('_now') || {}, silent()); }, 1000);
   paint();
-  const stopBeating = beat(model);
+  model.send({ type: 'ready' });
 
   return () => {
-    stopBeating();
     for (const [name, handler] of handlers) model.off(name, handler);
     clearInterval(clock);
     cancelAnimationFrame(scheduled);

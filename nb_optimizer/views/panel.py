@@ -29,11 +29,7 @@ SHARE = 0.002  # of the time, at most, goes into pushes
 ENTER = 1.0  # seconds between the Enter key and the text that was typed
 MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
-SCRIPTS = (
-    "heartbeat.js",
-    "panel_chart.js",
-    "panel.js",
-)  # one script for the page: it cannot import a neighbour
+SCRIPTS = ("panel_chart.js", "panel.js")  # one script for the page: it cannot import a neighbour
 _HERE = Path(__file__).parent
 _TOLD = (ev.Intervention, ev.NonFinite, ev.Note, ev.Accelerated, ev.Distributed, ev.Scaling)
 _AT_ONCE = (ev.RunBegin, ev.Resumed, ev.RunEnd, *_TOLD)
@@ -57,7 +53,6 @@ class Board(anywidget.AnyWidget):  # type: ignore[misc]
     _meta = traitlets.Dict().tag(sync=True)  # names, marks, notes
     _now = traitlets.Dict().tag(sync=True)  # where the run is and how fast
     _status = traitlets.Dict().tag(sync=True)  # what the JupyterLab extension reads
-    _listens = traitlets.Bool().tag(sync=True)  # whether messages are let in during the cell
 
 
 class PanelView:
@@ -149,7 +144,6 @@ class PanelView:
             board._meta = picture.meta(hint)
             board._now = picture.now(state, self._say, self._answer)
             board._status = picture.status(state)
-            board._listens = self._pump.works
         self._set_controls(state)
 
     # ---- controls

@@ -63,9 +63,8 @@ function render({ model, el }) {
   showPage();
   showTable();
   showAnswer();
-  const stopBeating = beat(model);
+  model.send({ type: 'ready' });
   return () => {
-    stopBeating();
     model.off('change:_html', showPage);
     model.off('change:_table', showTable);
     model.off('change:_answer', showAnswer);

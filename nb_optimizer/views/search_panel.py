@@ -24,18 +24,16 @@ INTERVAL = 1.0  # seconds between two pictures
 SHARE = 0.05  # of the time, at most, goes into pictures
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
 _HERE = Path(__file__).parent
-SCRIPTS = ("heartbeat.js", "search_panel.js")  # one script for the page
 
 
 class SearchBoard(anywidget.AnyWidget):  # type: ignore[misc]
     """The picture and the sortable table; ``search_panel.js`` draws them from these traits."""
 
-    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
+    _esm = _HERE / "search_panel.js"
     _css = _HERE / "search_panel.css"
     _html = traitlets.Unicode().tag(sync=True)
     _table = traitlets.Dict().tag(sync=True)
     _answer = traitlets.Unicode().tag(sync=True)
-    _listens = traitlets.Bool().tag(sync=True)  # whether messages are let in during the cell
 
 
 class SearchPanel:
@@ -85,7 +83,6 @@ class SearchPanel:
             self._board._html = search_html.page(self._record, with_table=False)
             self._board._table = table(self._record)
             self._board._answer = self._answer
-            self._board._listens = self._pump.works
         self._pause.description = "Resume" if self._record.paused else "Pause"
         for control in self._controls():
             control.disabled = self._record.status != RUNNING
