@@ -37,6 +37,7 @@ class Pump:
         try:
             self._kernel = _kernel()
             self._stream, self._replies = _streams(self._kernel)
+            self._entrance = _entrance(self._kernel)
             _check(self._kernel, self._stream)
         except (AttributeError, TypeError, LookupError, ImportError, _CannotError) as error:
             self.why_not = _reason(error)
@@ -51,6 +52,8 @@ class Pump:
         if self.why_not or threading.current_thread() is not threading.main_thread():
             return
         try:
+            if self._entrance is not None:
+                self._entrance.io_loop.add_callback(self._entrance.flush, _pollin())
             self._drain()
         except Exception as error:  # noqa: BLE001 - a guarded place: ipykernel's private names
             self.why_not = _reason(error)
@@ -168,6 +171,18 @@ def _streams(kernel: Any) -> tuple[Any, Any]:
         manager.get_shell_channel_to_subshell_pair(None).to_stream,
         manager.get_subshell_to_shell_channel_socket(None),
     )
+
+
+def _entrance(kernel: Any) -> Any:
+    """Return where all shell messages come in, a stream of another thread, if there is one.
+
+    ipykernel 7.0 to 7.3 send replies past that stream, on its socket, which can swallow the sign
+    that a message has come in: clicks then lie there for good, unless somebody looks.
+    """
+    known = getattr(kernel, "shell_channel_thread", None) is not None
+    stream = getattr(kernel, "shell_stream", None) if known else None
+    usable = callable(getattr(stream, "flush", None)) and hasattr(stream, "io_loop")
+    return stream if usable else None
 
 
 def _check(kernel: Any, stream: Any) -> None:
