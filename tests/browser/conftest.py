@@ -99,6 +99,7 @@ def pytest_runtest_makereport(item, call):
 @pytest.fixture
 def page(chromium):
     made = chromium.new_page(viewport={"width": 1200, "height": 1100})
+    made.on("dialog", lambda dialog: dialog.accept())  # leaves a page that is not saved
     made.console_lines = []
     made.on("console", lambda m: made.console_lines.append(f"{m.type}: {m.text}"[:300]))
     yield made

@@ -22,6 +22,7 @@ print("after:", run.status, [(i.action, i.origin) for i in run.interventions])
 print("rates:", sorted({float(f"{e.learning_rate:.4g}") for e in run.record.epochs}))
 print("planned:", run.record.planned_epochs)
 """
+SHUT_DOWN = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
 DEEDS = (
     "pause",
     "resume",
@@ -51,17 +52,38 @@ def wait_for_panel(page, text):
     page.wait_for_function(looks, arg=text, timeout=30_000)
 
 
+# These kernels lose a message to a subshell now and then while the machine is busy; 7.4 repaired
+# it (replies no longer go past the stream that reads the socket). A person would try again.
+LOSSY = {"7.0.1": 3, "7.3.0": 3}
+
+
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("front", FRONT_ENDS)
 def test_every_control_works_while_the_cell_runs(page, server, folder, screens, front, version):
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
     install(version)
-    path = folder / f"controls-{front}-{version}.ipynb"
+    for left in reversed(range(LOSSY.get(version, 1))):
+        try:
+            press_everything(
+                page, server, folder / f"{front}-{version}-{left}.ipynb", front, version
+            )
+        except PlaywrightTimeout:
+            if not left:
+                raise
+            page.evaluate(SHUT_DOWN)
+        else:
+            break
+    page.screenshot(path=screens / f"controls-{front}-{version}.png")
+
+
+def press_everything(page, server, path, front, version):
     write_notebook(path, VERSION, LOAD, TRAIN, AFTER, kernel=version)
     page.goto(f"{server}/{FRONT_ENDS[front].format(path.name)}")
     page.wait_for_function(HAS_PAGE, timeout=60_000)
     wait_for_kernel(page)
     run_all(page)
-    page.wait_for_selector(".nbopt-panel", timeout=120_000)
+    page.wait_for_selector(".nbopt-panel", timeout=60_000)
     wait_for_panel(page, r"Epoch ([3-9]|\d\d+) of 2000")
 
     press(page, "Pause")
@@ -75,7 +97,6 @@ def test_every_control_works_while_the_cell_runs(page, server, folder, screens, 
     wait_for_panel(page, r"Epoch \d+ of 2005")
     press(page, "Back to best")
     wait_for_panel(page, "went back to the best")
-    page.screenshot(path=screens / f"controls-{front}-{version}.png")
     wait_for_next_epoch(page)  # or no epoch has the new learning rate
     press(page, "Stop")
     page.wait_for_selector("text=planned: 2005", timeout=30_000)
