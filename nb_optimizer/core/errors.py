@@ -14,6 +14,15 @@ class UserError(ValueError):
     """
 
 
+def check_names(names: Iterable[str], known: Iterable[str], what: str) -> None:
+    """Refuse a name that is not known: ``There is no option "x". Did you mean "y"?``."""
+    known = list(known)
+    for name in names:
+        if name not in known:
+            message = f'{what} "{name}".{nearest(name, known)}'
+            raise UserError(message)
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """Return `` Did you mean "x"?`` for the closest known word, or an empty string."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)

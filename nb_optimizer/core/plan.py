@@ -13,7 +13,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from nb_optimizer.core.devices import wish
-from nb_optimizer.core.errors import UserError, nearest
+from nb_optimizer.core.errors import UserError, check_names, nearest
 
 ACCELERATE = ("auto", "off")
 LIVE = ("auto", "widget", "html", "text", "off")
@@ -103,13 +103,10 @@ class TrainPlan:
     @classmethod
     def of(cls, options: dict[str, Any]) -> TrainPlan:
         """Build a plan from keyword options; unknown ones are refused with the nearest name."""
-        known = [f.name for f in fields(cls)]
         for name in options:
             if name in LATER:
                 raise UserError(later(name))
-            if name not in known:
-                message = f'There is no option "{name}".{nearest(name, known)}'
-                raise UserError(message)
+        check_names(options, cls.__dataclass_fields__, "There is no option")
         if type(options.get("devices")) is int:  # in Python, a number is written as one
             options = {**options, "devices": str(options["devices"])}
         return cls(**options)

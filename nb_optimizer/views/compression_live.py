@@ -10,7 +10,7 @@ from nb_optimizer.core.record import RUNNING
 from nb_optimizer.views import compression_words as say
 from nb_optimizer.views import frontend
 from nb_optimizer.views.compression import as_html, as_text
-from nb_optimizer.views.live import Output
+from nb_optimizer.views.stage import Output
 
 
 def compression_view(live: str) -> Callable[[CompressionResult], None]:

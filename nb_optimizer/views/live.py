@@ -1,13 +1,9 @@
-"""Shows a run while it trains, and leaves a static picture behind.
-
-One display handle per run: first the live panel, live HTML, or nothing; at the end the static
-bundle of ``text/html`` and ``text/plain``. Nothing else of the cell's output is touched.
-"""
+"""Shows a run while it trains, and leaves a static picture behind."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +15,9 @@ from nb_optimizer.core.training.control import Control
 from nb_optimizer.core.watching import Silent, View, ViewFactory
 from nb_optimizer.views import frontend, html, text
 from nb_optimizer.views.result import Run
+from nb_optimizer.views.stage import Output, Stage
 
-_REFRESH = 1.0  # seconds between two live HTML pictures
-_PATIENCE = 10.0  # seconds that a front end has to draw the panel
-_PUMPS = 20  # and times that its messages were looked for meanwhile
+_TICK = 1.0  # seconds between two looks at a run of another process
 
 
 def view_for(live: str) -> ViewFactory:
@@ -40,47 +35,9 @@ def view_for(live: str) -> ViewFactory:
     return make
 
 
-class Output:
-    """One output of a cell, replaced in place."""
-
-    def __init__(self) -> None:
-        self._handle: Any = None
-
-    def put(self, bundle: dict[str, Any], run: str) -> None:
-        """Show the bundle, replacing what this output showed before."""
-        from IPython.display import display  # noqa: PLC0415 - not in plain Python
-
-        # The mark lets the JupyterLab extension find this output after a page reload.
-        mark = {"nb_optimizer": {"run": run}}
-        if self._handle is None:
-            self._handle = display(bundle, raw=True, display_id=True, metadata=mark)  # type: ignore[no-untyped-call]
-        else:
-            self._handle.update(bundle, raw=True, metadata=mark)
-
-
 def static_bundle(record: RunRecord) -> dict[str, str]:
     """Return a run as a script-free bundle for any front end."""
     return {"text/html": html.page(record), "text/plain": text.summary(record)}
-
-
-class Audience:
-    """Knows whether a front end draws the panel: one that does says so, however late."""
-
-    def __init__(self, clock: Callable[[], float] = time.perf_counter) -> None:
-        self._clock, self._since, self._looks = clock, clock(), 0
-
-    def misses(self, panel: Any) -> bool:
-        """Whether nobody has drawn the panel in time; asked after each look for messages."""
-        self._looks += 1
-        waited = self._clock() - self._since
-        late = waited > _PATIENCE and self._looks > _PUMPS
-        return bool(panel.buttons_work and not panel.ready and late)
-
-
-def with_widget(bundle: Mapping[str, Any], panel: Any) -> dict[str, Any]:
-    """Return a static bundle with the panel in it, for who can draw one."""
-    view = {"version_major": 2, "version_minor": 0, "model_id": panel.widget.model_id}
-    return {**bundle, "application/vnd.jupyter.widget-view+json": view}
 
 
 class NotebookView:
@@ -95,53 +52,37 @@ class NotebookView:
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         self._record, self._control = record, control
-        self._clock = clock
-        self._output = Output()
+        self._stage = Stage(static_bundle, clock)
         self._with_panel = with_panel
         self._panel: Any = None
-        self._audience: Audience | None = None
-        self._as_html = not with_panel
-        self._due = 0.0
 
     def show(self, event: ev.Event, record: RunRecord) -> None:
         """Draw what has changed, not too often."""
-        if isinstance(event, ev.RunBegin | ev.Resumed) or self._audience is None:
+        if isinstance(event, ev.RunBegin | ev.Resumed) or not self._stage.is_open:
             self._open(record)
             return
         if self._panel is not None:
             self._panel.show(event, record)
-        if self._as_html and self._clock() >= self._due:
-            self._due = self._clock() + _REFRESH
-            self._output.put(static_bundle(record), record.begin.run)
+        self._stage.refresh(record)
 
     def pump(self) -> None:
         """Let clicks in; show HTML for as long as no front end draws the panel."""
-        if self._panel is None or self._audience is None:
-            return
-        self._panel.pump()
-        missed, was_missed = self._audience.misses(self._panel), self._as_html
-        self._as_html = missed
-        if was_missed and not missed:
-            self._output.put(
-                with_widget(static_bundle(self._record), self._panel), self._record.begin.run
-            )
+        if self._panel is not None:
+            self._panel.pump()
+            self._stage.look(self._record)
 
     def close(self, record: RunRecord) -> None:
         """Replace the output by the static picture."""
-        self._output.put(static_bundle(record), record.begin.run)
+        self._stage.close(record)
         if self._panel is not None:
             self._panel.close(record)
 
     def _open(self, record: RunRecord) -> None:
-        self._audience = self._audience or Audience(self._clock)
         if self._with_panel and self._panel is None:
             from nb_optimizer.views.panel import PanelView  # noqa: PLC0415 - loads ipywidgets
 
             self._panel = PanelView(record, self._control)
-        shown: dict[str, Any] = dict(static_bundle(record))
-        if not self._as_html:
-            shown = with_widget(shown, self._panel)
-        self._output.put(shown, record.begin.run)
+        self._stage.open(record, self._panel)
 
 
 class LinesInNotebook:
@@ -175,7 +116,7 @@ def follow(path: Path) -> Run:
             seen = len(events)
             if read_record(path).status != RUNNING:
                 break
-            time.sleep(_REFRESH)
+            time.sleep(_TICK)
     except KeyboardInterrupt:
         pass  # stops looking; the run goes on
     run = Run.open(path)

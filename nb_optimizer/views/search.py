@@ -16,10 +16,9 @@ from nb_optimizer.core.tuning.conduct import Job
 from nb_optimizer.core.tuning.record import SearchRecord
 from nb_optimizer.core.tuning.result import SearchResult
 from nb_optimizer.views import frontend, search_html, search_text
-from nb_optimizer.views.live import Audience, Output, with_widget
+from nb_optimizer.views.stage import Output, Stage
 
 _TICK = 0.05  # seconds between two looks at the journal
-_REFRESH = 1.0  # seconds between two live HTML pictures
 
 
 class Search(SearchResult):
@@ -74,11 +73,10 @@ class NotebookView:
     """One output of the cell: the live panel or live HTML, at the end the static picture."""
 
     def __init__(self, job: Job, record: SearchRecord, *, with_panel: bool) -> None:
-        self._record, self._output, self._due = record, Output(), 0.0
+        self._record, self._stage = record, Stage(static_bundle)
         self._changed = False
         self._panel: Any = None
-        self._audience: Audience | None = None
-        self._job, self._with_panel, self._as_html = job, with_panel, not with_panel
+        self._job, self._with_panel = job, with_panel
 
     def show(self, event: Event, record: SearchRecord) -> None:  # noqa: ARG002 - a view
         """Draw at the next pump."""
@@ -88,48 +86,30 @@ class NotebookView:
         """Let clicks in, and draw what has changed, not too often."""
         if not self._record.begin.run:
             return
-        if self._audience is None:
+        if not self._stage.is_open:
             self._open()
             return
+        drawn = False
         if self._panel is not None:
-            due = self._panel.is_due
+            drawn = self._panel.is_due
             self._panel.pump(changed=self._changed)
-            self._follow_audience()
-            self._changed = self._changed and not due
-        elif self._changed:
-            self._put_html()
+            self._stage.look(self._record)
+        if self._changed:
+            drawn = self._stage.refresh(self._record) or drawn
+        self._changed = self._changed and not drawn
 
     def close(self, record: SearchRecord) -> None:
         """Leave the static picture."""
-        self._output.put(static_bundle(record), record.begin.run)
+        self._stage.close(record)
         if self._panel is not None:
             self._panel.close()
 
     def _open(self) -> None:
-        self._audience = Audience()
-        bundle: dict[str, Any] = dict(static_bundle(self._record))
         if self._with_panel:
             from nb_optimizer.views.search_panel import SearchPanel  # noqa: PLC0415 - loads widgets
 
             self._panel = SearchPanel(self._job.folder, self._record)
-            bundle = with_widget(bundle, self._panel)
-        self._output.put(bundle, self._record.begin.run)
-
-    def _follow_audience(self) -> None:
-        """Show HTML for as long as no front end draws the panel."""
-        assert self._audience is not None  # noqa: S101 - it was opened
-        missed, was_missed = self._audience.misses(self._panel), self._as_html
-        self._as_html = missed
-        if missed:
-            self._put_html()
-        elif was_missed:
-            shown = with_widget(static_bundle(self._record), self._panel)
-            self._output.put(shown, self._record.begin.run)
-
-    def _put_html(self) -> None:
-        if time.perf_counter() >= self._due:
-            self._changed, self._due = False, time.perf_counter() + _REFRESH
-            self._output.put(static_bundle(self._record), self._record.begin.run)
+        self._stage.open(self._record, self._panel)
 
 
 class LinesInNotebook:

@@ -12,7 +12,9 @@ WIDGET = "application/vnd.jupyter.widget-view+json"
 
 PREPARE = """
 %load_ext nb_optimizer
-import time, keras, numpy as np
+import pathlib, time, keras, numpy as np
+from nb_optimizer.views import stage
+stage._PATIENCE = 3.0  # s; the 10 s of every day would only make these tests longer
 x = np.random.default_rng(0).random((640, 4), dtype="float32")
 y = x.sum(axis=1, keepdims=True)
 
@@ -22,7 +24,7 @@ class Until(keras.callbacks.Callback):
         self.end = time.time() + seconds
 
     def on_epoch_end(self, epoch, logs=None):
-        self.model.stop_training = time.time() > self.end
+        self.model.stop_training = time.time() > self.end or pathlib.Path("enough").exists()
 
 def net():
     made = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
@@ -35,13 +37,17 @@ TRAIN = "%%train {0}\nh = net().fit(x, y, epochs=100000, callbacks=[Until({1})])
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """Return a function that runs a cell and gives the messages it publishes."""
-    manager, client = start_new_kernel(cwd=str(tmp_path_factory.mktemp("live")))
+    folder = tmp_path_factory.mktemp("live")
+    manager, client = start_new_kernel(cwd=str(folder))
 
-    def execute(code, metadata=None, *, answer_ready=False):
+    def execute(code, metadata=None, *, answer_ready=False, pictures=None):
         messages = []
+        (folder / "enough").unlink(missing_ok=True)
 
         def keep(message):
             messages.append(message)
+            if [m["msg_type"] for m in messages].count("update_display_data") == pictures:
+                (folder / "enough").touch()
             state = message["content"].get("data", {}).get("state", {})
             if answer_ready and message["msg_type"] == "comm_open" and "_esm" in state:
                 data = {"method": "custom", "content": {"type": "ready"}}
@@ -95,7 +101,7 @@ def test_a_page_that_draws_keeps_the_panel_until_the_end(run):
 
 
 def test_a_page_that_draws_no_widgets_gets_live_html(run):
-    shown = displays(run(TRAIN.format("", 9), {"cellId": "abc"}))
+    shown = displays(run(TRAIN.format("", 120), {"cellId": "abc"}, pictures=3))
     assert shown[0] == {"text/html", "text/plain", WIDGET}
     assert len(shown) > 3
     assert all(kind == {"text/html", "text/plain"} for kind in shown[1:])

@@ -12,7 +12,7 @@ import numpy as np
 from nb_optimizer.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
-CALIBRATION_ROWS = 256
+_CALIBRATION_ROWS = 256
 _FEW = 200  # held-out rows below which no interval is of use
 _COMPARED = 20_000  # rows that are compared to find the test data in the training data
 
@@ -81,10 +81,10 @@ def split(
     """
     rng = np.random.default_rng(seed)
     if train is not None:
-        rows = rng.permutation(len(train))[:CALIBRATION_ROWS]
+        rows = rng.permutation(len(train))[:_CALIBRATION_ROWS]
         return held_out, train.take(np.sort(rows))
     order = rng.permutation(len(held_out))
-    count = min(CALIBRATION_ROWS, len(order) // 5)
+    count = min(_CALIBRATION_ROWS, len(order) // 5)
     if not count:
         message = f"--data has {len(order)} rows, too few to score anything with."
         raise UserError(message)

@@ -47,7 +47,7 @@ class FineTuning:
     devices: str | None = None  # as ``--devices`` says them; ``None``: no strategy
     tell: Callable[[str], None] = lambda _: None  # what the devices change
     stopped: bool = False
-    _lessons: dict[int, Lesson] = field(default_factory=dict)
+    _lessons: dict[int, Lesson] = field(default_factory=dict)  # by teacher; these live as long
 
     def fit(  # noqa: PLR0913, PLR0917 - what differs from step to step
         self,
@@ -122,10 +122,10 @@ class FineTuning:
         return strategy.chosen(self.devices).replicas if self.devices else 1
 
     @contextlib.contextmanager
-    def on_devices(self) -> Iterator[None]:
+    def on_devices(self, teacher: Any) -> Iterator[None]:
         """Within the block, models are made for the devices that train them."""
         if self.devices:
-            self.lesson()  # asks the float model, which is on none of them
+            self.lesson(teacher)  # asks a model that is on none of them
         with strategy.scope(self.devices):
             yield
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from nb_optimizer.core.compression.recipe import SCHEDULES, TWO_OF_FOUR, Recipe
 from nb_optimizer.core.devices import wish
-from nb_optimizer.core.errors import UserError, nearest
+from nb_optimizer.core.errors import UserError, check_names, nearest
 
 QUANTIZE = ("float16", "dynamic", "int8", "int16x8", "int4", "qat")
 ENGINES = ("auto", "native", "tfmot")
@@ -82,11 +82,7 @@ class CompressPlan:
     @classmethod
     def of(cls, options: dict[str, Any]) -> CompressPlan:
         """Build a plan from keyword options; unknown ones are refused with the nearest name."""
-        known = [f.name for f in fields(cls)]
-        for name in options:
-            if name not in known:
-                message = f'There is no option "{name}".{nearest(name, known)}'
-                raise UserError(message)
+        check_names(options, cls.__dataclass_fields__, "There is no option")
         given: dict[str, Any] = {n: str(v) if n in _WORDS else v for n, v in options.items()}
         return cls(**given)
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from nb_optimizer.core.errors import UserError, nearest
+from nb_optimizer.core.errors import check_names
 
 TWO_OF_FOUR = "2:4"
 SCHEDULES = ("polynomial", "constant")
@@ -89,9 +89,5 @@ class Recipe:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Recipe:
         """Read what :meth:`to_dict` returned. ``UserError`` for an unknown step."""
-        known = [f.name for f in fields(cls)]
-        for name in values:
-            if name not in known:
-                message = f'A recipe has no step "{name}".{nearest(name, known)}'
-                raise UserError(message)
+        check_names(values, cls.__dataclass_fields__, "A recipe has no step")
         return cls(**values)

@@ -224,9 +224,9 @@ class Search:
         if self._session.seconds_left() <= 0:
             raise TimeIsUpError
         row = self._session.candidate(recipe)
-        if recipe.trains and row.status != FAILED:
-            # By the row: a resume decides as before.
-            self._slow = row.seconds / (recipe.epochs * (1.5 if recipe.cluster else 1.0))
+        one_step = recipe.trains and not (recipe.cluster or recipe.qat)
+        if one_step and row.status != FAILED:
+            self._slow = row.seconds / recipe.epochs  # by the row: a resume decides as before
         return row
 
     def epochs(self, share: float, most: int) -> int:

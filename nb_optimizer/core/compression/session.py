@@ -274,7 +274,7 @@ class Compressing:
         for error in self._faults[:1]:
             self.note(f"the run cannot be written ({error.strerror})", "warning")
         failed = [r for r in self.result.rows if r.status == FAILED]
-        if status == "completed" and len(failed) == len(self.result.rows) - 1 and failed:
+        if status == "completed" and failed and not self.result.candidates:
             reason = f"no candidate could be made: {failed[0].reason}"
         self.emit(ev.RunEnd(time.time(), status, reason, self.clock.seconds))
         self._journal.close()

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _DENSITY = 0.14  # of the first rung: share of the weights that stay
 _FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # steps of the density, and where a gap is closed
-_DENSEST = 0.5
+_DENSEST, _SPARSEST = 0.5, 0.01
 _CLUSTERS = (8, 16)
 _FINER, _FINEST = 4, 64  # times as many values for small layers, and what a file has one scale for
 _MINOR = 0.1  # of all weights, for a layer that counts as small
@@ -88,7 +88,7 @@ class Sparse:
 def _next(good: float, bad: float) -> float:
     """Return the density of the next rung; 0 where no other is worth the time."""
     if not bad:
-        return _FURTHER * good
+        return _FURTHER * good if _FURTHER * good >= _SPARSEST else 0.0
     if not good:
         return _BACK * bad if _BACK * bad <= _DENSEST else 0.0
     return (good * bad) ** 0.5 if bad / good < _CLOSE else 0.0

@@ -18,7 +18,6 @@ from nb_optimizer.core.watching import ViewFactory, silent
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
 
-_CLUSTER_RATE = 1.0
 _QAT_RATE = 0.3
 
 
@@ -114,7 +113,7 @@ class Trained:
             return self._by_tfmot(recipe)
         step, start = self._last(recipe)
         before = self.model(start)
-        with self.tuning.on_devices():
+        with self.tuning.on_devices(self._teacher(recipe)):
             model = step(recipe, copy(before))
         return copy(model) if self.tuning.devices else model
 
@@ -155,7 +154,7 @@ class Trained:
             projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept)
             for k in self._chosen(model, recipe)
         ]
-        self._fit(model, replace(recipe, epochs=_short(recipe)), made, _CLUSTER_RATE)
+        self._fit(model, replace(recipe, epochs=_short(recipe)), made, 1.0)
         return model
 
     def _qat(self, recipe: Recipe, model: Any) -> Any:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from nb_optimizer.core.errors import UserError, nearest
+from nb_optimizer.core.errors import UserError, check_names, nearest
 from nb_optimizer.core.plan import LIVE
 
 SEARCHES = ("asha", "random", "grid", "bayesian", "hyperband")
@@ -86,11 +86,7 @@ class TunePlan:
     @classmethod
     def of(cls, options: dict[str, Any]) -> TunePlan:
         """Build a plan from keyword options; unknown ones are refused with the nearest name."""
-        known = [f.name for f in fields(cls)]
-        for name in options:
-            if name not in known:
-                message = f'There is no option "{name}".{nearest(name, known)}'
-                raise UserError(message)
+        check_names(options, cls.__dataclass_fields__, "There is no option")
         return cls(**options)
 
     def changed(self) -> dict[str, Any]:

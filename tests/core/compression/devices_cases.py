@@ -16,6 +16,7 @@ import numpy as np
 import nb_optimizer as nbo
 from nb_optimizer.core.devices.inventory import divide_cpu
 
+TUNED = {"prune": "0.5", "epochs": 2, "start": {"tune": True, "epochs": 1}}
 rng = np.random.default_rng(0)
 x = rng.normal(size=(650, 16)).astype("float32")
 y = (x @ rng.normal(size=(16, 4))).argmax(1)
@@ -52,6 +53,7 @@ def main():
     cases = [
         ("prune, cluster and round", sgd, {"prune": 0.5, "cluster": 8, "quantize": "qat"}),
         ("shrink", adam, {"shrink": 0.3}),
+        ("tuned before", adam, {"recipe": TUNED}),
     ]
     if sys.argv[1]:
         cases.append(("tfmot", adam, {"prune": 0.5, "cluster": 8, "engine": "tfmot"}))

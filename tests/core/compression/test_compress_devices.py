@@ -42,7 +42,7 @@ def assert_equal(case):
         assert np.allclose(mine, theirs, atol=NEAR)
 
 
-@pytest.mark.parametrize("case", ["prune, cluster and round", "shrink"])
+@pytest.mark.parametrize("case", ["prune, cluster and round", "shrink", "tuned before"])
 def test_fine_tuning_on_two_devices_ends_as_on_one(found, case):
     assert_equal(found[case])
     told = found[case]["cpu:2"]["notes"]

@@ -19,15 +19,17 @@ def climbed(limit):
     return made, good
 
 
-@pytest.mark.parametrize("limit", [0.01, 0.03, 0.09, 0.12, 0.15, 0.3])
+@pytest.mark.parametrize("limit", [0.015, 0.03, 0.09, 0.12, 0.15, 0.3])
 def test_a_climb_ends_near_the_sparsest_that_holds(limit):
     made, good = climbed(limit)
     assert limit <= good <= limit / sparse._CLOSE and len(made) < 12
 
 
-def test_a_climb_where_nothing_holds_ends():
+def test_a_climb_ends_where_nothing_holds_and_where_everything_does():
     made, good = climbed(1.0)
     assert good == 0 and max(made) <= sparse._DENSEST
+    made, good = climbed(0.0)
+    assert good == made[-1] >= sparse._SPARSEST
 
 
 def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compress):
