@@ -103,7 +103,7 @@ def compress(
         recipe=recipe,
         store=Store(directory),
         view=view_for(plan.live),
-        show=compression_view(plan.live),
+        watcher=compression_view(plan.live),
         kind=Compression,
         key=resume.key_of(_place(1)),
     )

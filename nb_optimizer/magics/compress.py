@@ -28,7 +28,8 @@ MODEL is the name of a Keras model; it is never changed. ``--data`` and ``--trai
 variables: inputs and labels, or one data set. Without a recipe (``--prune``, ``--cluster``,
 ``--quantize``, ``--shrink``) or a goal (``--budget``, ``--max-size``) the number formats that
 need no training are tried. The result has ``.best``, ``.candidates``, ``.rejected``,
-``.table()``, ``.plot()`` and ``.recipe``; a candidate has ``.load()`` and ``.export(path)``.
+``.table()``, ``.plot()``, ``.recipe`` and ``.panel()``, where a click exports or loads a file; a
+candidate has ``.load()`` and ``.export(path)``.
 
 Options:
 {arguments.help_text(OPTIONS.values())}
@@ -81,7 +82,7 @@ def run(shell: Any, settings: NbOptimizer, line: str) -> Any:
         recipe=request.recipe,
         store=Store(settings.directory),
         view=view_for(request.plan.live),
-        show=compression_view(request.plan.live),
+        watcher=compression_view(request.plan.live),
         kind=Compression,
         key=resume.key_of(request.word),
     )

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
+from nb_optimizer.core.record import RUNNING
 from nb_optimizer.views import compression_words as say
 from nb_optimizer.views import html_parts as html
 from nb_optimizer.views import words
@@ -26,6 +29,12 @@ class Compression(CompressionResult):
     def _repr_html_(self) -> str:
         return as_html(self)
 
+    def panel(self) -> Any:
+        """Return the panel of this compression: a click chooses a file to export or to load."""
+        from nb_optimizer.views.compression_panel import open_panel  # noqa: PLC0415 - loads widgets
+
+        return open_panel(self)
+
 
 def as_text(result: CompressionResult) -> str:
     """Return a compression as plain text."""
@@ -38,17 +47,19 @@ def as_text(result: CompressionResult) -> str:
     lines += [f"{words.one_line(r.name, 80)}: {say.reason(r)}" for r in rows if r.reason]
     lines += [words.note(n) for n in result.record.notes[-_NOTES:]]
     lines += say.meaning(result)
-    return "\n".join([*lines, f"see it again: {words.see_again(result.record)}"])
+    return "\n".join([*lines, _again(result)])
 
 
-def as_html(result: CompressionResult) -> str:
-    """Return a compression as script-free HTML."""
+def as_html(result: CompressionResult, *, in_panel: bool = False) -> str:
+    """Return a compression as script-free HTML; a panel has a table of its own."""
     rows = _chosen(result)
     head = f"<b>{html.safe(words.title(result.record))}</b>: {html.safe(say.state(result), 400)}"
     parts = [html.line(head)]
     if rows:
-        parts.append(html.line(" ".join(_charts(result))))
+        parts.append(html.line(" ".join(_charts(result, in_panel=in_panel))))
+    if rows and not in_panel:
         parts.append(html.grid(say.COLUMNS, [_html_cells(r, rows[0], result) for r in rows]))
+    if rows:
         parts += [html.line(html.safe(t, 400)) for t in say.conditions(result)]
         parts.append(_layers(result))
     for row in rows:
@@ -57,8 +68,14 @@ def as_html(result: CompressionResult) -> str:
             parts.append(html.line(f"\u2716 {html.safe(told, 400)}"))
     parts += [html.line(html.safe(words.note(n), 400)) for n in result.record.notes[-_NOTES:]]
     parts += [html.line(html.safe(t, 400)) for t in say.meaning(result)]
-    again = html.safe(f"see it again: {words.see_again(result.record)}")
-    return html.box("".join([*parts, f'<div style="opacity:.75">{again}</div>']))
+    again = f'<div style="opacity:.75">{html.safe(_again(result))}</div>'
+    return html.box("".join([*parts, again]))
+
+
+def _again(result: CompressionResult) -> str:
+    told = f"see it again: {words.see_again(result.record)}"
+    over = result.status != RUNNING and bool(result.candidates)
+    return f"{told}; export or load a file by a click: .panel()" if over else told
 
 
 def _layers(result: CompressionResult) -> str:
@@ -72,15 +89,16 @@ def _layers(result: CompressionResult) -> str:
     )
 
 
-def _charts(result: CompressionResult) -> list[str]:
+def _charts(result: CompressionResult, *, in_panel: bool) -> list[str]:
     target = result.record.begin.options.get("target", "size")
     size = "gzip" if target == "gzip" else "size"
     made = [r for r in _chosen(result, _DRAWN) if r.status != FAILED]
     pictures = []
     for kind in (size, "latency"):
-        picture = scatter(made, result.record.picks, kind, say.allowed(result))
+        picture = scatter(made, result.record.picks, kind, say.allowed(result), clicks=in_panel)
         spoken = f"{say.AXES[kind]} against loss of {say.metric(result)} of {len(made)} files"
-        pictures.append(html.image(picture, spoken, 420))
+        show = html.inline if in_panel else html.image
+        pictures.append(show(picture, spoken, 420))
     return pictures
 
 

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from nb_optimizer.core.compression.row import MEASURED, Row
+from nb_optimizer.views import html_parts as html
 
 _WIDTH, _HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 34
@@ -19,11 +20,14 @@ _TITLES = {
 _TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 
 
-def scatter(rows: Sequence[Row], picks: Mapping[str, int], kind: str, budget: float) -> str:
+def scatter(
+    rows: Sequence[Row], picks: Mapping[str, int], kind: str, budget: float, *, clicks: bool = False
+) -> str:
     """Return the chart of ``rows``: ``kind`` is ``size``, ``gzip`` or ``latency``.
 
     The horizontal axis says how many times smaller (or faster) than float, on a logarithmic
     scale; the vertical one is the loss in points, downwards, so that up and right is better.
+    For ``clicks``, each dot carries the number of its row as ``data-row``.
     """
     points = [(r, _gain(r, rows[0], kind)) for r in rows]
     x_low = min([1.0, *(g for _, g in points)]) * 0.9
@@ -31,7 +35,8 @@ def scatter(rows: Sequence[Row], picks: Mapping[str, int], kind: str, budget: fl
     worst = _worst(rows, budget)
     place = _Place(x_low, x_high, worst)
     body = [_axes(place, kind), _budget(place, budget)]
-    body += [_dot(place, row, gain, picks) for row, gain in points]
+    draw = _clickable if clicks else _dot
+    body += [draw(place, row, gain, picks) for row, gain in points]
     head = f'<text x="4" y="16" font-weight="bold">{_TITLES[kind]}</text>'
     box = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     look = f'fill="{_TEXT}" font-family="sans-serif" font-size="11"'
@@ -96,6 +101,14 @@ def _budget(place: _Place, budget: float) -> str:
     dashed = f'stroke="{_LINE}" stroke-dasharray="5 4"'
     label = f'<text x="{_WIDTH - _RIGHT}" y="{at - 4}" text-anchor="end" fill="{_LINE}">'
     return f'<path d="M{_LEFT} {at}H{_WIDTH - _RIGHT}" {dashed}/>{label}allowed loss</text>'
+
+
+def _clickable(place: _Place, row: Row, gain: float, picks: Mapping[str, int]) -> str:
+    # A wider circle that nobody sees takes the clicks, and the mark of what is chosen.
+    at = f'cx="{place.x(gain)}" cy="{place.y(row.drop)}"'
+    reach = f'<circle class="nbopt-mark" {at} r="9" fill="transparent"/>'
+    named = f"<title>{html.safe(row.name, 60)}</title>"
+    return f'<g data-row="{row.number}">{named}{_dot(place, row, gain, picks)}{reach}</g>'
 
 
 def _dot(place: _Place, row: Row, gain: float, picks: Mapping[str, int]) -> str:

@@ -1,43 +1,85 @@
-"""Shows a compression while it goes on: one output, replaced with each row, or lines of text."""
+"""Shows a compression while it goes on: one output, replaced in place, or lines of text."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.row import Row
+from nb_optimizer.core.compression.watcher import Watcher
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.views import compression_words as say
 from nb_optimizer.views import frontend
 from nb_optimizer.views.compression import as_html, as_text
-from nb_optimizer.views.stage import Output
+from nb_optimizer.views.stage import Stage
 
 
-def compression_view(live: str) -> Callable[[CompressionResult], None]:
-    """Return what is called whenever a row was added: one output, replaced in place."""
-    if live == "off":
-        return lambda _: None
-    if live == "text" or not frontend.in_kernel() or frontend.mode(live) == "text":
+def compression_view(live: str) -> Watcher:
+    """Return what watches a compression: a panel, a picture, lines of text, or nothing."""
+    mode = frontend.mode(live)
+    if mode == "off":
+        return Watcher()
+    if mode == "text":
         return _Lines()
-    output = Output()
+    return _InNotebook(with_panel=mode == "widget")
 
-    def show(result: CompressionResult) -> None:
-        if result.status == RUNNING:  # the cell's own result shows the finished one
-            bundle = {"text/html": as_html(result), "text/plain": as_text(result)}
-            output.put(bundle, result.id)
+
+class _InNotebook(Watcher):
+    """The live panel or picture; empty in the end, when the cell's own result shows it."""
+
+    def __init__(self, *, with_panel: bool) -> None:
+        self._with_panel = with_panel
+        self._panel: Any = None
+        self._stage = Stage(_bundle)
+        self._result: CompressionResult | None = None
+
+    def show(self, result: CompressionResult) -> None:
+        self._result = result
+        if result.status != RUNNING:
+            self._close(result)
+        elif self._panel is not None:
+            self._panel.show()
+        elif self._stage.is_open:
+            self._stage.refresh(result)
         else:
-            output.put({"text/html": "", "text/plain": ""}, result.id)
+            self._open(result)
 
-    return show
+    def pulse(self) -> None:
+        if self._panel is not None:
+            self._panel.pulse()
+            self._stage.look(self._result)
+
+    def _open(self, result: CompressionResult) -> None:
+        if self._with_panel:
+            from nb_optimizer.views.compression_panel import (  # noqa: PLC0415 - loads widgets
+                CompressionPanel,
+            )
+
+            self._panel = CompressionPanel(result, live=True)
+        self._stage.open(result.id, result, self._panel)
+
+    def _close(self, result: CompressionResult) -> None:
+        if not self._stage.is_open:
+            return
+        self._stage.close(result)
+        if self._panel is not None:
+            self._panel.close()
+            self._panel = None
 
 
-class _Lines:
+def _bundle(result: CompressionResult) -> dict[str, str]:
+    if result.status != RUNNING:
+        return {"text/html": "", "text/plain": ""}
+    return {"text/html": as_html(result), "text/plain": as_text(result)}
+
+
+class _Lines(Watcher):
     """Prints a line for each new row, for logs and terminals."""
 
     def __init__(self) -> None:
         self._told = 0
 
-    def __call__(self, result: CompressionResult) -> None:
+    def show(self, result: CompressionResult) -> None:
         for event in result.record.measured[self._told :]:
             print(say.line(Row.from_dict(event.row)), flush=True)  # noqa: T201 - that is its work
         self._told = len(result.record.measured)

@@ -72,7 +72,7 @@ def cells(row: Row, base: Row, result: CompressionResult) -> list[str]:
         f"{row.speedup:.2f}x" if row.speedup and not first else "",
         f"{row.sparsity:.0%}",
         str(sum(row.float_operations.values()) or "none"),
-        _last(row, result),
+        verdict(row, result),
     ]
 
 
@@ -197,7 +197,8 @@ def is_relative(result: CompressionResult) -> bool:
     return result.record.begin.direction == "min"
 
 
-def _last(row: Row, result: CompressionResult) -> str:
+def verdict(row: Row, result: CompressionResult) -> str:
+    """Return what a row was picked as, or that it was refused."""
     picked = [n for n, number in result.record.picks.items() if number == row.number]
     known = [n for n in picked if n != "best"]
     told = (["best"] if "best" in picked else []) + known

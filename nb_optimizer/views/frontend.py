@@ -22,6 +22,12 @@ def _request() -> dict[str, Any]:
     return parent or {}
 
 
+def variables() -> dict[str, Any]:
+    """Return the notebook's variables, to read and to set."""
+    names: dict[str, Any] = getattr(_shell(), "user_ns", {})
+    return names
+
+
 def in_kernel() -> bool:
     """Whether output goes to a Jupyter kernel's client."""
     return getattr(_shell(), "kernel", None) is not None

@@ -47,6 +47,12 @@ def image(picture: str, spoken: str, width: int) -> str:
     return f'<img width="{width}" style="{style}" alt="{safe(spoken)}" src="{source}">'
 
 
+def inline(picture: str, spoken: str, width: int) -> str:
+    """Return an SVG picture as a part of the page, which can be clicked on."""
+    style = f"display:inline-block;max-width:100%;width:{width}px;margin:4px 12px 0 0"
+    return f'<span role="img" aria-label="{safe(spoken)}" style="{style}">{picture}</span>'
+
+
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Build a table of cells that are HTML already; ``head`` is plain text."""
     left = 'style="text-align:left"'

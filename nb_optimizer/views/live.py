@@ -82,7 +82,7 @@ class NotebookView:
             from nb_optimizer.views.panel import PanelView  # noqa: PLC0415 - loads ipywidgets
 
             self._panel = PanelView(record, self._control)
-        self._stage.open(record, self._panel)
+        self._stage.open(record.begin.run, record, self._panel)
 
 
 class LinesInNotebook:

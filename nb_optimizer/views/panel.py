@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from nb_optimizer.core import events as ev
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.views import words
+from nb_optimizer.views.board import close, row_of
 from nb_optimizer.views.panel_state import Picture
 from nb_optimizer.views.pump import Pump
 
@@ -116,8 +117,7 @@ class PanelView:
             return
         self._push()
         self._closed = True
-        for widget in (*self._widgets(), *self._looks()):
-            widget.close()
+        close(self._widgets())
         self._picture.record = record
 
     # ---- pushing
@@ -168,8 +168,7 @@ class PanelView:
         self._set_rate = button(
             description="Set learning rate", tooltip="Use it from the next batch on"
         )
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        self._row = ipywidgets.Box(tuple(self._controls()), layout=row)
+        self._row = row_of(self._controls())
         self._row.add_class("nbopt-controls")
         self.widget = ipywidgets.VBox((self._row, self._board))
         self.widget.add_class("nbopt-root")
@@ -221,9 +220,3 @@ class PanelView:
 
     def _widgets(self) -> list[ipywidgets.Widget]:
         return [self.widget, self._row, self._board, *self._controls()]
-
-    def _looks(self) -> Iterator[ipywidgets.Widget]:
-        for widget in self._widgets():
-            for name in ("layout", "style"):
-                if isinstance(getattr(widget, name, None), ipywidgets.Widget):
-                    yield getattr(widget, name)

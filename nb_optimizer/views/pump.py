@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import weakref
 from collections.abc import Callable, Collection
 from contextlib import contextmanager
 from contextvars import Context
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,7 +29,13 @@ _STATE_TARGET = "jupyter.widget.control"
 
 
 class Pump:
-    """Handles waiting messages of the comms named by ``comm_ids``, and of no others."""
+    """Handles waiting messages of the comms named by ``comm_ids``, and of no others.
+
+    A message can be taken out of the kernel's queue once only, so each pump also handles those of
+    the others: a compression's panel and that of its fine-tuning are open at the same time.
+    """
+
+    _open: ClassVar[weakref.WeakSet[Pump]] = weakref.WeakSet()
 
     def __init__(self, comm_ids: Callable[[], Collection[str]]) -> None:
         self.why_not = ""
@@ -41,6 +48,7 @@ class Pump:
             _check(self._kernel, self._stream)
         except (AttributeError, TypeError, LookupError, ImportError, _CannotError) as error:
             self.why_not = _reason(error)
+        self._open.add(self)
 
     @property
     def works(self) -> bool:
@@ -88,7 +96,8 @@ class Pump:
             content = json.loads(bytes(parts[4].buffer))
             if kind == "comm_open":
                 return bool(content["target_name"] == _STATE_TARGET)
-            return content["comm_id"] in self._comm_ids() or _asks_for_state(content)
+            mine = any(content["comm_id"] in p._comm_ids() for p in tuple(self._open))  # noqa: SLF001
+            return mine or _asks_for_state(content)
         except (ValueError, LookupError, TypeError, AttributeError):
             return False  # not a message that we understand, so certainly not ours
 

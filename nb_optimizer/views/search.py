@@ -109,7 +109,7 @@ class NotebookView:
             from nb_optimizer.views.search_panel import SearchPanel  # noqa: PLC0415 - loads widgets
 
             self._panel = SearchPanel(self._job.folder, self._record)
-        self._stage.open(self._record, self._panel)
+        self._stage.open(self._record.begin.run, self._record, self._panel)
 
 
 class LinesInNotebook:

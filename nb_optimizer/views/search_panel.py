@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import anywidget
 import ipywidgets
-import traitlets
 
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.jobs import folder as places
@@ -18,22 +16,12 @@ from nb_optimizer.core.tuning.given import given_values
 from nb_optimizer.core.tuning.record import SearchRecord, Trial
 from nb_optimizer.views import search_html
 from nb_optimizer.views import search_words as sw
+from nb_optimizer.views.board import TableBoard, close, row_of
 from nb_optimizer.views.pump import Pump
 
 INTERVAL = 1.0  # seconds between two pictures
 SHARE = 0.05  # of the time, at most, goes into pictures
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
-_HERE = Path(__file__).parent
-
-
-class SearchBoard(anywidget.AnyWidget):  # type: ignore[misc]
-    """The picture and the sortable table; ``search_panel.js`` draws them from these traits."""
-
-    _esm = _HERE / "search_panel.js"
-    _css = _HERE / "search_panel.css"
-    _html = traitlets.Unicode().tag(sync=True)
-    _table = traitlets.Dict().tag(sync=True)
-    _answer = traitlets.Unicode().tag(sync=True)
 
 
 class SearchPanel:
@@ -45,18 +33,21 @@ class SearchPanel:
         record: SearchRecord,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        self.ready = False
         self._folder, self._record, self._clock = folder, record, clock
         self._due = 0.0
-        self._answer = ""
         self._closed = False
-        self._board = SearchBoard()
+        self._board = TableBoard(self._choose)
         self._build()
         self._ids = frozenset(w.model_id for w in self._widgets() if w.model_id)
         self._pump = Pump(lambda: self._ids)
         if not self._pump.works:
-            self._answer = f"{BUTTONS_WAIT} ({self._pump.why_not})."
+            self._board.answer(f"{BUTTONS_WAIT} ({self._pump.why_not}).")
         self.push()
+
+    @property
+    def ready(self) -> bool:
+        """Whether a page draws it."""
+        return self._board.ready
 
     @property
     def buttons_work(self) -> bool:
@@ -68,7 +59,7 @@ class SearchPanel:
         if self._closed:
             return
         self._pump.poll()
-        if self._board._answer != self._answer or (changed and self._clock() >= self._due):
+        if changed and self._clock() >= self._due:
             self.push()
 
     @property
@@ -79,10 +70,7 @@ class SearchPanel:
     def push(self) -> None:
         """Draw everything."""
         began = self._clock()
-        with self._board.hold_sync():
-            self._board._html = search_html.page(self._record, with_table=False)
-            self._board._table = table(self._record)
-            self._board._answer = self._answer
+        self._board.draw(search_html.page(self._record, with_table=False), table(self._record))
         self._pause.description = "Resume" if self._record.paused else "Pause"
         for control in self._controls():
             control.disabled = self._record.status != RUNNING
@@ -91,8 +79,7 @@ class SearchPanel:
     def close(self) -> None:
         """Close all widgets."""
         self._closed = True
-        for widget in (*self._widgets(), *self._looks()):
-            widget.close()
+        close(self._widgets())
 
     # ---- controls
 
@@ -109,18 +96,20 @@ class SearchPanel:
             tooltip="Values to try; what is left out is drawn",
         )  # fmt: skip
         self._try = button(description="Try values", tooltip="Make them the next trial")
-        row = ipywidgets.Layout(flex_flow="row wrap", align_items="center")
-        self._row = ipywidgets.Box(tuple(self._controls()), layout=row)
+        self._row = row_of(self._controls())
         self.widget = ipywidgets.VBox((self._row, self._board))
         self._stop.on_click(lambda _: self._ask("Stopping; trials save their state.", "stop"))
         self._pause.on_click(lambda _: self._pause_or_resume())
         self._skip.on_click(lambda _: self._skip_trial())
         self._try.on_click(lambda _: self._try_values())
-        self._board.on_msg(self._rendered)
 
     def _ask(self, answer: str, action: str, **more: Any) -> None:
         places.command(self._folder, action, **more)
-        self._answer = answer
+        self._board.answer(answer)
+
+    def _choose(self, trial: int) -> None:
+        self._number.value = str(trial)
+        self._board.mark(trial)
 
     def _pause_or_resume(self) -> None:
         if self._record.paused:
@@ -135,21 +124,17 @@ class SearchPanel:
             self._ask(f"Trial {word} ends after this batch.", "skip", trial=int(word))
         else:
             told = ", ".join(map(str, running)) or "none"
-            self._answer = f"Not done: give the number of a running trial ({told})."
+            self._board.answer(f"Not done: give the number of a running trial ({told}).")
 
     def _try_values(self) -> None:
         try:
             (values,) = given_values(self._values.value, self._record.space.ranges)
         except UserError as mistake:
-            self._answer = f"Not done: {mistake}"
+            self._board.answer(f"Not done: {mistake}")
         except ValueError:
-            self._answer = "Not done: give one set of values, as in lr=0.01, units=64."
+            self._board.answer("Not done: give one set of values, as in lr=0.01, units=64.")
         else:
             self._ask("These values come next.", "try", values=values)
-
-    def _rendered(self, _widget: Any, content: Any, _buffers: Any) -> None:
-        if isinstance(content, dict) and content.get("type") == "ready":
-            self.ready = True
 
     # ---- all widgets
 
@@ -158,12 +143,6 @@ class SearchPanel:
 
     def _widgets(self) -> list[ipywidgets.Widget]:
         return [self.widget, self._row, self._board, *self._controls()]
-
-    def _looks(self) -> Iterator[ipywidgets.Widget]:
-        for widget in self._widgets():
-            for name in ("layout", "style"):
-                if isinstance(getattr(widget, name, None), ipywidgets.Widget):
-                    yield getattr(widget, name)
 
 
 def table(record: SearchRecord) -> dict[str, Any]:
@@ -178,7 +157,7 @@ def _row(record: SearchRecord, trial: Trial, names: list[str]) -> dict[str, Any]
     cells = [trial.number, score, sw.epochs(trial), sw.trial_word(trial)]
     cells += [_cell(trial.values.get(n)) for n in names]
     kind = "best" if trial is record.best else trial.status
-    return {"cells": [*cells, trial.reason[:120]], "kind": kind}
+    return {"cells": [*cells, trial.reason[:120]], "kind": kind, "key": trial.number}
 
 
 def _cell(value: Any) -> Any:

@@ -34,7 +34,7 @@ class Output:
 
 
 class Stage:
-    """The output of one run or search; ``picture`` makes the static bundle of its record."""
+    """The output of one run or search; ``picture`` makes the static bundle of what it shows."""
 
     def __init__(
         self,
@@ -44,6 +44,7 @@ class Stage:
         self._picture, self._clock = picture, clock
         self._output = Output()
         self._panel: Any = None
+        self._run = ""
         self._as_picture = True
         self._since = self._due = 0.0
         self._looks = 0
@@ -53,9 +54,9 @@ class Stage:
         """Whether anything was shown yet."""
         return self._since > 0
 
-    def open(self, record: Any, panel: Any = None) -> None:
-        """Show the panel, or a picture where there is none."""
-        self._panel, self._as_picture = panel, panel is None
+    def open(self, run: str, record: Any, panel: Any = None) -> None:
+        """Show the panel of the run, or a picture where there is none."""
+        self._run, self._panel, self._as_picture = run, panel, panel is None
         self._since = self._clock()
         self._put(record)
 
@@ -89,4 +90,4 @@ class Stage:
             view = {"version_major": 2, "version_minor": 0, "model_id": self._panel.widget.model_id}
             bundle["application/vnd.jupyter.widget-view+json"] = view
         self._due = self._clock() + _REFRESH
-        self._output.put(bundle, record.begin.run)
+        self._output.put(bundle, self._run)

@@ -93,7 +93,21 @@ def pytest_runtest_makereport(item, call):
             page.screenshot(path=SCREENS / f"failed-{name}.png")
             report.sections.append(("the page", page.inner_text("body")[-4000:]))
         report.sections.append(("the page's console", "\n".join(page.console_lines[-40:])))
+        report.sections.append(("the newest journal", newest_journal(item.funcargs.get("folder"))))
     return report
+
+
+def newest_journal(folder):
+    """Return the last lines of the run that wrote last: did it go on behind the page?"""
+    journals = folder.rglob("events.jsonl") if folder else ()
+    newest = max(journals, key=lambda p: p.stat().st_mtime, default=None)
+    if newest is None:
+        return "none"
+    silent = time.time() - newest.stat().st_mtime
+    lines = newest.read_text().splitlines()[-5:]
+    return "\n".join(
+        [f"{newest.parent.name}, silent for {silent:.0f} s", *(n[:300] for n in lines)]
+    )
 
 
 @pytest.fixture

@@ -22,7 +22,10 @@ print("after:", run.status, [(i.action, i.origin) for i in run.interventions])
 print("rates:", sorted({float(f"{e.learning_rate:.4g}") for e in run.record.epochs}))
 print("planned:", run.record.planned_epochs)
 """
-SHUT_DOWN = "async () => { await window.jupyterapp.shell.currentWidget.sessionContext.shutdown(); }"
+# While such a kernel is idle it can leave a message unread until somebody connects anew
+# (ipykernel's issue 1554). While a cell trains, our own look for messages must find it.
+NEEDS_WAKING = ("7.0.1", "7.3.0")
+CONNECT = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.reconnect()"
 DEEDS = (
     "pause",
     "resume",
@@ -35,6 +38,18 @@ DEEDS = (
 
 def press(page, name):
     page.locator(".jp-OutputArea-output").get_by_role("button", name=name, exact=True).click()
+
+
+def wait_for_first_cell(page, version):
+    """Wait until the first cell has run, waking the kernels that need it."""
+    from playwright.sync_api import TimeoutError as PlaywrightTimeout
+
+    for _ in range(3 if version in NEEDS_WAKING else 0):
+        try:
+            page.wait_for_selector(f"text=this is {version}", timeout=10_000)
+        except PlaywrightTimeout:
+            page.evaluate(f"async () => {{ await {CONNECT}; }}")
+    page.wait_for_selector(f"text=this is {version}", timeout=60_000)
 
 
 def wait_for_next_epoch(page):
@@ -52,37 +67,17 @@ def wait_for_panel(page, text):
     page.wait_for_function(looks, arg=text, timeout=30_000)
 
 
-# These kernels lose a message to a subshell now and then while the machine is busy; 7.4 repaired
-# it (replies no longer go past the stream that reads the socket). A person would try again.
-LOSSY = {"7.0.1": 3, "7.3.0": 3}
-
-
 @pytest.mark.parametrize("version", VERSIONS)
 @pytest.mark.parametrize("front", FRONT_ENDS)
 def test_every_control_works_while_the_cell_runs(page, server, folder, screens, front, version):
-    from playwright.sync_api import TimeoutError as PlaywrightTimeout
-
     install(version)
-    for left in reversed(range(LOSSY.get(version, 1))):
-        try:
-            press_everything(
-                page, server, folder / f"{front}-{version}-{left}.ipynb", front, version
-            )
-        except PlaywrightTimeout:
-            if not left:
-                raise
-            page.evaluate(SHUT_DOWN)
-        else:
-            break
-    page.screenshot(path=screens / f"controls-{front}-{version}.png")
-
-
-def press_everything(page, server, path, front, version):
+    path = folder / f"{front}-{version}.ipynb"
     write_notebook(path, VERSION, LOAD, TRAIN, AFTER, kernel=version)
     page.goto(f"{server}/{FRONT_ENDS[front].format(path.name)}")
     page.wait_for_function(HAS_PAGE, timeout=60_000)
     wait_for_kernel(page)
     run_all(page)
+    wait_for_first_cell(page, version)
     page.wait_for_selector(".nbopt-panel", timeout=60_000)
     wait_for_panel(page, r"Epoch ([3-9]|\d\d+) of 2000")
 
@@ -108,3 +103,4 @@ def press_everything(page, server, path, front, version):
     page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
     page.wait_for_timeout(1500)
     check_saved(path)
+    page.screenshot(path=screens / f"controls-{front}-{version}.png")

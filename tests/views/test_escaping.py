@@ -11,7 +11,7 @@ from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.tuning import events as sev
 from nb_optimizer.core.tuning.record import SearchRecord
 from nb_optimizer.views import search_html, search_svg
-from nb_optimizer.views.compression import Compression
+from nb_optimizer.views.compression import Compression, as_html
 
 EVIL = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>"
 
@@ -74,4 +74,6 @@ def test_a_compression_escapes_everything():
     record.apply(ev.Picked(3.0, {"best": 1, "quality": 1}))
     record.apply(ev.Note(3.0, EVIL))
     record.apply(ev.RunEnd(4.0, "failed", EVIL))
-    check(Compression(Path("compress-1"), record)._repr_html_())
+    result = Compression(Path("compress-1"), record)
+    check(result._repr_html_())
+    check(as_html(result, in_panel=True))

@@ -9,7 +9,7 @@ import pytest
 from nb_optimizer.views.stage import Stage
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
-RECORD = SimpleNamespace(begin=SimpleNamespace(run="train-1"))
+RECORD = SimpleNamespace()
 
 
 class Shown(list):
@@ -44,7 +44,7 @@ def looks(stage, time, seconds, times=21):
 
 
 def test_a_page_that_draws_the_panel_keeps_it(stage, time, panel):
-    stage.open(RECORD, panel)
+    stage.open("train-1", RECORD, panel)
     panel.ready = True
     looks(stage, time, 60)
     assert not stage.refresh(RECORD)
@@ -53,7 +53,7 @@ def test_a_page_that_draws_the_panel_keeps_it(stage, time, panel):
 
 
 def test_a_page_that_never_draws_it_gets_pictures(stage, time, panel):
-    stage.open(RECORD, panel)
+    stage.open("train-1", RECORD, panel)
     looks(stage, time, 9)
     assert stage._output == ["panel"]
     looks(stage, time, 1.5)
@@ -64,7 +64,7 @@ def test_a_page_that_never_draws_it_gets_pictures(stage, time, panel):
 
 
 def test_a_page_that_draws_it_late_gets_it_back(stage, time, panel):
-    stage.open(RECORD, panel)
+    stage.open("train-1", RECORD, panel)
     looks(stage, time, 12)
     panel.ready = True
     looks(stage, time, 1)
@@ -74,13 +74,13 @@ def test_a_page_that_draws_it_late_gets_it_back(stage, time, panel):
 
 
 def test_long_waiting_without_a_look_is_no_silence(stage, time, panel):
-    stage.open(RECORD, panel)
+    stage.open("train-1", RECORD, panel)
     looks(stage, time, 60, times=5)
     assert stage._output == ["panel"]
 
 
 def test_where_clicks_cannot_come_the_panel_stays(stage, time, panel):
     panel.buttons_work = False
-    stage.open(RECORD, panel)
+    stage.open("train-1", RECORD, panel)
     looks(stage, time, 60)
     assert stage._output == ["panel"]

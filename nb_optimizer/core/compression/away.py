@@ -10,6 +10,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.watcher import StoppedError
 from nb_optimizer.core.devices.follow import Follower, Tail
 from nb_optimizer.core.devices.job import Job, Request
 from nb_optimizer.core.devices.launch import LocalProcess, prepare, wait
@@ -87,7 +88,11 @@ class _Following(Follower):
         for event in events:
             session.record.apply(event)
         if events:
-            self._guard(lambda: session.show(session.result))
+            self._guard(lambda: session.watcher.show(session.result))
+        try:
+            session.watcher.pulse()
+        except StoppedError:
+            self.stop()
         return goes_on
 
     def stop(self) -> None:
@@ -103,7 +108,7 @@ class _Following(Follower):
         if record.status == RUNNING:
             found = read_record(self._session.path)
             record.status, record.reason = found.status, found.reason
-        self._guard(lambda: self._session.show(self._session.result))
+        self._guard(lambda: self._session.watcher.show(self._session.result))
 
 
 def _prepared(session: Compressing) -> Job:

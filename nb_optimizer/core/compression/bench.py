@@ -42,6 +42,7 @@ class Bench:
     ) -> None:
         self.folder, self.held_out, self.calibration = folder, held_out, calibration
         self._memory, self._tell = memory, tell
+        self.pulse: Callable[[], None] = lambda: None  # called while a process works
         self._work = folder / "work"
         self._work.mkdir(mode=0o700, exist_ok=True)
         self._inputs = self._save("held", held_out)
@@ -121,7 +122,7 @@ class Bench:
             "trained": recipe.qat,
         }  # fmt: skip
         try:
-            told = workers.call(request, self._work)["told"]
+            told = self._call(request)["told"]
         except WorkerError as error:
             if recipe.quantize == "int4" or model is None or recipe.formats:
                 message = f"the LiteRT quantizer failed: {error}"
@@ -182,10 +183,13 @@ class Bench:
 
     def operations(self, path: Path) -> list[dict[str, Any]]:
         """List the operations of a file that have a kernel."""
-        answer = workers.call({"task": "describe", "file": str(path)}, self._work)
+        answer = self._call({"task": "describe", "file": str(path)})
         return list(answer["operations"])
 
     # ---- inside
+
+    def _call(self, request: dict[str, Any]) -> dict[str, Any]:
+        return workers.call(request, self._work, pulse=self.pulse)
 
     def _measure(
         self, path: Path, reference: Path | None, seconds: float = _SECONDS
@@ -196,7 +200,7 @@ class Bench:
             "reference": str(reference) if reference else None, "seconds": seconds,
             "predictions": str(predictions),
         }  # fmt: skip
-        answer = workers.call(request, self._work)
+        answer = self._call(request)
         if answer["foreign_operations"]:
             kinds = ", ".join(answer["foreign_operations"])
             message = f"needs operations that the bare runtime does not have: {kinds}"

@@ -46,6 +46,7 @@ class FineTuning:
     deadline: float | None = None  # time.monotonic(), for searches
     devices: str | None = None  # as ``--devices`` says them; ``None``: no strategy
     tell: Callable[[str], None] = lambda _: None  # what the devices change
+    pulse: Callable[[], None] = lambda: None  # after each call of ``block`` steps
     stopped: bool = False
     _lessons: dict[int, Lesson] = field(default_factory=dict)  # by teacher; these live as long
 
@@ -73,7 +74,7 @@ class FineTuning:
         """
         lesson = self.lesson(teacher)
         steps = epochs * self.steps_per_epoch
-        watch = [*callbacks, *([_Deadline.of(self.deadline)] if self.deadline else [])]
+        watch = [*callbacks, _Ending.of(self.deadline, self.pulse)]
         with _seeded(self.seed), self._watched(name):
             model.compile(
                 self._optimizer(steps, rate), lesson.loss, metrics=self._metrics(lesson.targets),
@@ -203,15 +204,16 @@ def _seeded(seed: int) -> Iterator[None]:
         np.random.set_state(streams[1])  # noqa: NPY002
 
 
-class _Deadline:
+class _Ending:
     @staticmethod
-    def of(deadline: float) -> Any:
-        """Return a callback that ends training when the time is up."""
+    def of(deadline: float | None, pulse: Callable[[], None]) -> Any:
+        """Return a callback that ends training when the time is up or somebody wants it."""
         import keras  # noqa: PLC0415 - loads on first use
 
         class Ending(keras.callbacks.Callback):  # type: ignore[misc]
             def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:  # noqa: ARG002
-                if time.monotonic() > deadline:
+                pulse()
+                if deadline and time.monotonic() > deadline:
                     self.model.stop_training = True
 
         return Ending()

@@ -61,11 +61,12 @@ class CandidateResult:
 
         return keras.models.load_model(self._folder / self.row.weights, compile=False)
 
-    def export(self, path: str | Path) -> Path:
+    def export(self, path: str | Path, *, overwrite: bool = True) -> Path:
         """Copy the LiteRT file to ``path``; a folder gets it under its own name.
 
         Raises:
-            UserError: there is no file that runs, or ``path`` cannot be written.
+            UserError: there is no file that runs, ``path`` cannot be written, or something is
+                there that must not be overwritten.
         """
         if self.path is None or self.row.status == FAILED:
             message = f"{self.row.name} has no file that runs: {self.row.reason}."
@@ -74,6 +75,9 @@ class CandidateResult:
         try:
             if target.is_dir() or not target.suffix:
                 target /= self.path.name
+            if target.exists() and not overwrite:
+                message = f"{target} is there already; give another name."
+                raise UserError(message)
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.path, target)
         except OSError as error:

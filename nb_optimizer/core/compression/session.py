@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
 from nb_optimizer.core.compression.trained import Trained
+from nb_optimizer.core.compression.watcher import StoppedError, Watcher
 from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.devices import strategy
 from nb_optimizer.core.errors import UserError
@@ -29,8 +29,6 @@ from nb_optimizer.core.journal import FILE, Journal
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.store import Store, this_process
 from nb_optimizer.core.watching import ViewFactory, silent
-
-Show = Callable[[CompressionResult], None]
 
 
 class Compressing:
@@ -43,7 +41,7 @@ class Compressing:
         train: the same, for calibration and fine-tuning, or ``None``.
         recipe: a recipe to replay instead of the plan's own.
         store: where the run is kept.
-        view: shows fine-tuning; ``show`` is called whenever a row was added.
+        view: shows fine-tuning; ``watcher`` shows the rows.
         kind: the class of the result.
         path: where this run is kept, if it was begun elsewhere.
         key: what tells this line from others, for ``--resume``.
@@ -59,12 +57,13 @@ class Compressing:
         recipe: dict[str, Any] | None = None,
         store: Store | None = None,
         view: ViewFactory = silent,
-        show: Show = lambda _: None,
+        watcher: Watcher | None = None,
         kind: type[CompressionResult] = CompressionResult,
         path: Path | None = None,
         key: str = "",
     ) -> None:
-        self.plan, self.model, self.show, self.view = plan, model, show, view
+        self.plan, self.model, self.view = plan, model, view
+        self.watcher = watcher or Watcher()
         self.recipe = recipe
         self.recipes = plan.recipes() if recipe is None else [_recipe(recipe)]
         checks.check_model(model)
@@ -112,10 +111,12 @@ class Compressing:
                 self.note(note)
             rows = data_module.split(self.held_out, self.train, self.plan.seed, self.note)
             bench = Bench(self.path, *rows, self.memory, self.note)
+            bench.pulse = self.watcher.pulse
             with contextlib.closing(bench) as self.bench:
                 self._make()
-        except KeyboardInterrupt:
-            status, reason = "stopped", "stopped by the interrupt button; what was made is kept"
+        except KeyboardInterrupt as wish:
+            by = "in the panel" if isinstance(wish, StoppedError) else "by the interrupt button"
+            status, reason = "stopped", f"stopped {by}; what was made is kept"
         except BaseException as error:  # the one place that records a failed compression; raised on
             status, reason = "failed", f"{type(error).__name__}: {error}"
             raise
@@ -142,14 +143,14 @@ class Compressing:
     def tell(self, row: Row) -> Row:
         """Record a row and show it."""
         self.emit(ev.Measured(time.time(), row.to_dict(), self.clock.seconds))
-        self.show(self.result)
+        self.watcher.show(self.result)
         return row
 
     def recall(self, event: ev.Measured) -> Row:
         """Take over a row that was measured before a resume; it is in the journal already."""
         self.clock.reach(event.elapsed)
         self.record.apply(event)
-        self.show(self.result)
+        self.watcher.show(self.result)
         return Row.from_dict(event.row)
 
     # ---- candidates
@@ -202,7 +203,7 @@ class Compressing:
         for event in self.memory.events:
             self.record.apply(event)
         self.record.apply(ev.Note(time.time(), resume.COMPLETE))
-        self.show(self.result)
+        self.watcher.show(self.result)
         return self.result
 
     def _judge(self, row: Row) -> Row:
@@ -232,7 +233,7 @@ class Compressing:
     def _pick(self) -> None:
         chosen = picks.choose(self.result.rows, self.plan)
         self.emit(ev.Picked(time.time(), chosen))
-        self.show(self.result)
+        self.watcher.show(self.result)
         if self.plan.out_dir and "best" in chosen:
             self.note(f"written to {self.result.best.export(self.plan.out_dir)}")
 
@@ -279,7 +280,7 @@ class Compressing:
         self.emit(ev.RunEnd(time.time(), status, reason, self.clock.seconds))
         self._journal.close()
         stores.open_here.discard(self.path.resolve())
-        self.show(self.result)
+        self.watcher.show(self.result)
 
 
 def _recipe(given: Any) -> Recipe:

@@ -58,7 +58,8 @@ def train(
         model.save(folder / "model.keras")
         if own:
             (folder / CLASSES).write_bytes(cloudpickle.dumps(own))
-        answer = workers.call(request, folder, module=_MODULE, timeout=_left(tuning))
+        pulse = session.watcher.pulse
+        answer = workers.call(request, folder, module=_MODULE, timeout=_left(tuning), pulse=pulse)
         for text in answer["notes"]:
             session.note(text)
         made = keras.models.load_model(folder / "result.keras", own or None, compile=False)

@@ -212,7 +212,7 @@ class Trained:
                 session.model, session.train, session.store, session.plan.seed, self._view,
                 quiet=quiet,
                 deadline=time.monotonic() + session.seconds_left() if searches else None,
-                devices=session.devices, tell=session.note,
+                devices=session.devices, tell=session.note, pulse=session.watcher.pulse,
             )  # fmt: skip
         return self._tuning
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 _RUNTIME = "nb_optimizer.core.compression.runtime"
 _TIMEOUT = 1800.0  # seconds
+_TICK = 0.05  # seconds between two pulses
 
 
 class WorkerError(RuntimeError):
@@ -24,8 +28,9 @@ def call(
     *,
     module: str = _RUNTIME,
     timeout: float = _TIMEOUT,
+    pulse: Callable[[], None] = lambda: None,
 ) -> dict[str, Any]:
-    """Do one task in a fresh process and return its answer.
+    """Do one task in a fresh process and return its answer; call ``pulse`` while it works.
 
     Raises:
         WorkerError: the process failed, was killed, or took longer than ``timeout`` seconds.
@@ -37,19 +42,33 @@ def call(
     command = [sys.executable, "-m", module, str(path)]
     answer = path.with_suffix(".answer")
     try:
-        done = subprocess.run(  # noqa: S603 - our own module
-            command, capture_output=True, text=True, timeout=timeout, check=False, env=_env(),
-            start_new_session=True,  # the notebook's stop button is the kernel's business
-        )  # fmt: skip
-        if done.returncode or not answer.is_file():
-            raise WorkerError(_death(done.returncode, done.stderr))
+        code, said = _run(command, timeout, pulse)
+        if code or not answer.is_file():
+            raise WorkerError(_death(code, said))
         return dict(json.loads(answer.read_text()))
-    except subprocess.TimeoutExpired as error:
-        message = f"took longer than {timeout:.0f} s"
-        raise WorkerError(message) from error
     finally:
         path.unlink(missing_ok=True)
         answer.unlink(missing_ok=True)
+
+
+def _run(command: list[str], timeout: float, pulse: Callable[[], None]) -> tuple[int, str]:
+    """Run a command to its end; return its status and what it said on stderr."""
+    process = subprocess.Popen(  # noqa: S603 - our own module
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, env=_env(),
+        start_new_session=True,  # the notebook's stop button is the kernel's business
+    )  # fmt: skip
+    end = time.monotonic() + timeout
+    with process:
+        try:
+            while time.monotonic() < end:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    said = process.communicate(timeout=_TICK)[1]
+                    return process.returncode, said
+                pulse()
+            message = f"took longer than {timeout:.0f} s"
+            raise WorkerError(message)
+        finally:
+            process.kill()  # nothing for one that has ended
 
 
 def _env() -> dict[str, str]:

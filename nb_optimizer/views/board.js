@@ -1,6 +1,5 @@
-// Draws the live panel of a search from the traits of `SearchBoard` in search_panel.py alone.
-// `_html` is built by search_html.py, where every foreign text is escaped; the cells of the
-// table are set through textContent.
+// Draws what a panel shows from the traits of `TableBoard` in board.py alone. `_html` is built in
+// Python, where every foreign text is escaped; the cells of the table are set through textContent.
 
 function make(tag, className, parent, text) {
   const node = document.createElement(tag);
@@ -18,11 +17,11 @@ function compare(a, b) {
   return numbers ? a - b : String(a).localeCompare(String(b), undefined, { numeric: true });
 }
 
-function drawTable(place, table, order, again) {
+function drawTable(place, table, order, again, choose) {
   place.replaceChildren();
   const { head = [], rows = [] } = table;
   if (!rows.length) return;
-  const node = make('table', 'nbopt-trials', place);
+  const node = make('table', 'nbopt-rows', place);
   const top = make('tr', '', make('thead', '', node));
   head.forEach((name, i) => {
     const cell = make('th', '', top);
@@ -43,23 +42,50 @@ function drawTable(place, table, order, again) {
   for (const row of shown) {
     const line = make('tr', `nbopt-${row.kind}`, body);
     for (const cell of row.cells) make('td', '', line, cell === null ? '' : String(cell));
+    if (row.key !== undefined) makeChoosable(line, row.key, choose);
   }
 }
 
+// The first cell becomes a button, for keyboards and screen readers; a click anywhere will do.
+function makeChoosable(line, key, choose) {
+  line.dataset.row = key;
+  const first = line.firstChild;
+  const name = first.textContent;
+  first.replaceChildren();
+  make('button', '', first, name);
+  line.addEventListener('click', () => choose(key));
+}
+
 function render({ model, el }) {
-  el.classList.add('nbopt-search');
+  el.classList.add('nbopt-board');
   const answer = make('div', 'nbopt-answer', el);
   answer.setAttribute('role', 'status');
   answer.setAttribute('aria-live', 'polite');
   const page = make('div', '', el);
-  const trials = make('div', 'nbopt-scroll', el);
+  const rows = make('div', 'nbopt-scroll', el);
   const order = { column: null, down: false };
-  const showPage = () => { page.innerHTML = model.get('_html'); };
-  const showTable = () => drawTable(trials, model.get('_table'), order, showTable);
+  const choose = (key) => model.send({ type: 'choose', key });
+  const showChosen = () => {
+    for (const node of el.querySelectorAll('[data-row]')) {
+      const chosen = Number(node.dataset.row) === model.get('_chosen');
+      node.classList.toggle('nbopt-chosen', chosen);
+      node.querySelector('button')?.setAttribute('aria-pressed', String(chosen));
+    }
+  };
+  const showPage = () => { page.innerHTML = model.get('_html'); showChosen(); };
+  const showTable = () => {
+    drawTable(rows, model.get('_table'), order, showTable, choose);
+    showChosen();
+  };
   const showAnswer = () => { answer.textContent = model.get('_answer'); };
+  page.addEventListener('click', (event) => {
+    const dot = event.target.closest('[data-row]');
+    if (dot) choose(Number(dot.dataset.row));
+  });
   model.on('change:_html', showPage);
   model.on('change:_table', showTable);
   model.on('change:_answer', showAnswer);
+  model.on('change:_chosen', showChosen);
   showPage();
   showTable();
   showAnswer();
@@ -68,6 +94,7 @@ function render({ model, el }) {
     model.off('change:_html', showPage);
     model.off('change:_table', showTable);
     model.off('change:_answer', showAnswer);
+    model.off('change:_chosen', showChosen);
   };
 }
 

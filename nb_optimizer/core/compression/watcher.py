@@ -1,0 +1,26 @@
+"""What looks at a compression while it goes on."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from nb_optimizer.core.compression.result import CompressionResult
+
+
+class StoppedError(KeyboardInterrupt):
+    """Somebody has asked for an end; it travels as the interrupt of the keyboard does."""
+
+
+class Watcher:
+    """Sees a compression and changes nothing of it; this one looks away."""
+
+    def show(self, result: CompressionResult) -> None:
+        """Show the rows so far; called whenever one was added and at the end."""
+
+    def pulse(self) -> None:
+        """Let clicks in; called often, in the thread that works.
+
+        Raises:
+            StoppedError: whoever watches wants no more; what was made is kept.
+        """
