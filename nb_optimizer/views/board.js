@@ -1,14 +1,6 @@
 // Draws what a panel shows from the traits of `TableBoard` in board.py alone. `_html` is built in
 // Python, where every foreign text is escaped; the cells of the table are set through textContent.
 
-function make(tag, className, parent, text) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  if (text !== undefined) node.textContent = text;
-  if (parent) parent.append(node);
-  return node;
-}
-
 function compare(a, b) {
   if (a === b) return 0;
   if (a === null || a === '') return 1; // what is missing comes last
@@ -61,6 +53,7 @@ function render({ model, el }) {
   const answer = make('div', 'nbopt-answer', el);
   answer.setAttribute('role', 'status');
   answer.setAttribute('aria-live', 'polite');
+  const now = make('div', 'nbopt-now', el);
   const page = make('div', '', el);
   const rows = make('div', 'nbopt-scroll', el);
   const order = { column: null, down: false };
@@ -78,6 +71,7 @@ function render({ model, el }) {
     showChosen();
   };
   const showAnswer = () => { answer.textContent = model.get('_answer'); };
+  const showNow = () => { now.textContent = model.get('_now'); };
   page.addEventListener('click', (event) => {
     const dot = event.target.closest('[data-row]');
     if (dot) choose(Number(dot.dataset.row));
@@ -86,15 +80,18 @@ function render({ model, el }) {
   model.on('change:_table', showTable);
   model.on('change:_answer', showAnswer);
   model.on('change:_chosen', showChosen);
+  model.on('change:_now', showNow);
   showPage();
   showTable();
   showAnswer();
+  showNow();
   model.send({ type: 'ready' });
   return () => {
     model.off('change:_html', showPage);
     model.off('change:_table', showTable);
     model.off('change:_answer', showAnswer);
     model.off('change:_chosen', showChosen);
+    model.off('change:_now', showNow);
   };
 }
 

@@ -13,19 +13,26 @@ import traitlets
 _HERE = Path(__file__).parent
 
 
+def joined(*names: str) -> str:
+    """Return these scripts as one: a widget's script cannot import a neighbour."""
+    return "\n".join((_HERE / name).read_text("utf-8") for name in names)
+
+
 class TableBoard(anywidget.AnyWidget):  # type: ignore[misc]
     """Drawn by ``board.js`` from these traits.
 
     ``_html`` must be escaped already. ``_table`` has a ``head`` and ``rows``, each with ``cells``,
     a ``kind`` and a ``key`` where it can be chosen, by a click on it or on what carries the same
-    ``data-row`` in the picture. ``_chosen`` is the key that is marked.
+    ``data-row`` in the picture. ``_chosen`` is the key that is marked, ``_answer`` what the last
+    click has done, ``_now`` what goes on meanwhile.
     """
 
-    _esm = _HERE / "board.js"
+    _esm = joined("dom.js", "board.js")
     _css = _HERE / "board.css"
     _html = traitlets.Unicode().tag(sync=True)
     _table = traitlets.Dict().tag(sync=True)
     _answer = traitlets.Unicode().tag(sync=True)
+    _now = traitlets.Unicode().tag(sync=True)
     _chosen = traitlets.Int(None, allow_none=True).tag(sync=True)
 
     def __init__(self, choose: Callable[[int], None]) -> None:
@@ -47,6 +54,10 @@ class TableBoard(anywidget.AnyWidget):  # type: ignore[misc]
     def answer(self, text: str) -> None:
         """Show what a click has done."""
         self._answer = text
+
+    def tell(self, now: str) -> None:
+        """Show what goes on."""
+        self._now = now
 
     def mark(self, key: int | None) -> None:
         """Mark the row of this key, and what carries it in the picture."""

@@ -44,6 +44,10 @@ class _InNotebook(Watcher):
         else:
             self._open(result)
 
+    def begin(self, name: str) -> None:
+        if self._panel is not None:
+            self._panel.begin(name)
+
     def pulse(self) -> None:
         if self._panel is not None:
             self._panel.pulse()

@@ -16,7 +16,7 @@ from nb_optimizer.core.compression.watcher import StoppedError
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.views import compression_words as say
-from nb_optimizer.views import frontend
+from nb_optimizer.views import frontend, words
 from nb_optimizer.views.board import TableBoard, close, row_of
 from nb_optimizer.views.compression import as_html, as_text
 from nb_optimizer.views.pump import Pump
@@ -45,6 +45,7 @@ class CompressionPanel:
         self._chosen: int | None = None
         self._loaded: set[str] = set()  # names that this panel has given
         self._wants_end = False
+        self._doing, self._since = "", clock()
         self._board = TableBoard(self._choose)
         self._build()
         self._ids = frozenset(w.model_id for w in self._widgets() if w.model_id)
@@ -71,9 +72,15 @@ class CompressionPanel:
         running = self._result.status == RUNNING
         self._stop.layout.display = None if running else "none"
         self._load.disabled = self._name.disabled = running
+        if not running:
+            self._board.tell("")
         self._export.disabled = self._path.disabled = len(rows) < 2  # noqa: PLR2004 - float and one
         if self._chosen is None and not running:
             self._mark(self._result.record.picks.get("best"))
+
+    def begin(self, name: str) -> None:
+        """Show what is being made from now on."""
+        self._doing, self._since = name, self._clock()
 
     def pulse(self) -> None:
         """Let clicks in, not too often.
@@ -85,6 +92,9 @@ class CompressionPanel:
             return
         self._pump.poll()
         self._due = self._clock() + _INTERVAL
+        if self._doing:
+            taken = words.duration(int(self._clock() - self._since))
+            self._board.tell(f"now: {words.one_line(self._doing, 80)}, {taken}")
         if self._wants_end:
             self._wants_end = False
             raise StoppedError

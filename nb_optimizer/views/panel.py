@@ -21,7 +21,7 @@ from nb_optimizer.core import events as ev
 from nb_optimizer.core.record import RUNNING, RunRecord
 from nb_optimizer.core.training.control import Control
 from nb_optimizer.views import words
-from nb_optimizer.views.board import close, row_of
+from nb_optimizer.views.board import close, joined, row_of
 from nb_optimizer.views.panel_state import Picture
 from nb_optimizer.views.pump import Pump
 
@@ -30,7 +30,7 @@ SHARE = 0.002  # of the time, at most, goes into pushes
 ENTER = 1.0  # seconds between the Enter key and the text that was typed
 MORE_EPOCHS = 5
 BUTTONS_WAIT = "Buttons wait until the cell ends here; use the kernel's own stop button"
-SCRIPTS = ("panel_chart.js", "panel.js")  # one script for the page: it cannot import a neighbour
+SCRIPTS = ("dom.js", "panel_chart.js", "panel.js")
 _HERE = Path(__file__).parent
 _TOLD = (ev.Intervention, ev.NonFinite, ev.Note, ev.Accelerated, ev.Distributed, ev.Scaling)
 _AT_ONCE = (ev.RunBegin, ev.Resumed, ev.RunEnd, *_TOLD)
@@ -47,7 +47,7 @@ _ANSWERS = {
 class Board(anywidget.AnyWidget):  # type: ignore[misc]
     """Charts and numbers; ``panel.js`` draws them from these traits alone."""
 
-    _esm = "\n".join((_HERE / name).read_text("utf-8") for name in SCRIPTS)
+    _esm = joined(*SCRIPTS)
     _css = _HERE / "panel.css"
     _series = traitlets.Bytes().tag(sync=True)  # curves by epoch
     _batch = traitlets.Bytes().tag(sync=True)  # batch losses of this epoch

@@ -131,6 +131,16 @@ def test_stop_raises_once_in_the_thread_that_works(tmp_path):
     panel.close()
 
 
+def test_what_goes_on_is_told_with_its_time(tmp_path):
+    now = [1.0]
+    panel = CompressionPanel(result_of(tmp_path, over=False), live=True, clock=lambda: now[0])
+    panel.begin("prune 0.9")
+    now[0] += 12
+    panel.pulse()
+    assert panel._board._now == "now: prune 0.9, 12 s"
+    panel.close()
+
+
 def test_the_table_is_json_that_browsers_read(tmp_path):
     made = table(result_of(tmp_path))
     assert "Infinity" not in json.dumps(made) and "NaN" not in json.dumps(made)

@@ -36,6 +36,11 @@ class CandidateResult:
         return dict(self.row.recipe)
 
     @property
+    def speedup(self) -> float:
+        """How many times as fast as the float file, timed by turns; 0 where not measured."""
+        return self.row.speedup
+
+    @property
     def path(self) -> Path | None:
         """The LiteRT file, or ``None`` where it could not be made."""
         return self._folder / self.row.file if self.row.file else None

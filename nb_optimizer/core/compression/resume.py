@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import numpy as np
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
 from nb_optimizer.core.compression.data import Data
+from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.errors import UserError
@@ -22,7 +24,9 @@ from nb_optimizer.core.store import Store, read_begin, read_record
 
 NOTHING = "nothing to resume: there is no earlier compression of this line, so it starts afresh"
 COMPLETE = "this compression was complete: nothing is left to make"
-_FREE = ("resume", "live", "out_dir")  # options that change nothing of what is made
+OVER = "time was over"
+# Options that change nothing of what is made; a search may get more time.
+_FREE = ("resume", "live", "out_dir", "time")
 _SAID = {
     "weights": "its model had other weights",
     "layers": "its model had other layers, or other names of them",
@@ -115,9 +119,19 @@ class Memory:
         found = [e for e in self.events if isinstance(e, ev.RunBegin)]
         return found[-1] if found else None
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the earlier one came to its end and made everything."""
+    def seconds(self, plan: CompressPlan) -> float:
+        """Return the time that the first of these calls had.
+
+        Epochs are shares of it: with those of another time nothing would be known again.
+        """
+        first = self.begin.options.get("time", "") if self.begin else plan.time
+        return replace(plan, time=first).seconds
+
+    def is_complete(self, seconds: float) -> bool:
+        """Whether the earlier one made everything that can be made in this time."""
+        cut = self.get(OVER)
+        if cut is not None and cut["seconds"] < seconds:
+            return False
         ends = [e for e in self.events if isinstance(e, ev.RunEnd | ev.Resumed)]
         over = bool(ends) and getattr(ends[-1], "status", "") == "completed"
         last = {e.row["number"]: e.row["status"] for e in self._measured}

@@ -6,7 +6,8 @@
    afterwards begins with it, learns from it and is compared with it, like with like.
 4. Target ``gzip``: ever sparser models with shared values (``sparse``). Else a ladder of ever
    narrower ones until one loses too much, then one in between, and training with rounding on the
-   last good ones.
+   last good ones. What lost a little too much is trained for longer, and where that is enough the
+   ladder goes on from there. For the target ``latency`` each good rung is timed in every format.
 5. The best are measured again on all held-out rows, by the file, in a fresh process.
 """
 
@@ -19,6 +20,7 @@ from nb_optimizer.core.compression import picks
 from nb_optimizer.core.compression.finetune import TimeIsUpError
 from nb_optimizer.core.compression.mixed import Sensitivity
 from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.resume import OVER
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.compression.sparse import Sparse
 
@@ -39,10 +41,13 @@ _EQUAL = 1.03  # sizes that are as good as equal
 _SHARE = 0.1  # of the time, for one rung
 _TUNING = 0.2  # of the time, for fine-tuning the float model
 _FINISH = 0.4  # of the time, kept for what comes after the ladder
-_EPOCHS = (2, 14)  # least and most for one rung
+_EPOCHS = (2, 16)  # least and most for one rung, at first
 _SMALL = 1024  # weights of a convolution
 _TUNED = 40  # epochs of fine-tuning the float model, at most
-_SLACK = 2.0  # a rung may lose this many times the budget before the ladder ends
+_SLACK = 2.0  # training with rounding may heal this many times the budget
+_FAR = 4.0  # and much longer training this many times
+_LONGER = (4, 2)  # times as many epochs, where they fit into
+_REST = 0.8  # of the time that is left
 
 
 class Search:
@@ -53,8 +58,9 @@ class Search:
         self._target = session.plan.target
         self._slow: float | None = None  # seconds of one epoch
         self.base: Recipe | None = None  # the fine-tuned float model that all training begins with
-        self._missed: Recipe | None = None  # the last rung that lost too much
+        self._missed: Row | None = None  # the last rung that lost too much
         self._form = Recipe(quantize="int8")  # the number format behind every rung
+        self._forms: list[Recipe] = []  # the others, which may be faster for a narrower model
 
     def run(self) -> None:
         """Do every step that time allows, then confirm the best."""
@@ -67,6 +73,7 @@ class Search:
             self._formats()
             self._trained()
         except TimeIsUpError:
+            session.memory.keep(OVER, seconds=self._plan.seconds)
             session.note(f"the time of {self._plan.time or '10m'} was over before every step")
         session.bench.widen()
         self._confirm()
@@ -106,6 +113,7 @@ class Search:
             return Recipe(quantize="dynamic")
         if self._target == "latency":
             chosen = max(every, key=lambda r: r.speedup)
+            self._forms = [Recipe.from_dict(r.recipe) for r in every if r is not chosen]
         else:
             least = min(r.cost(self._target) for r in every)
             equal = [r for r in every if r.cost(self._target) <= _EQUAL * least]
@@ -145,58 +153,73 @@ class Search:
         elif row.status != FAILED:
             self._session.note("fine-tuning alone does not make the float model better")
 
-    def _climb(self) -> list[Recipe]:
-        """Go up until a rung loses too much; return the good rungs, the best last."""
+    def _climb(self, passed: float = 0.0, epochs: int | None = None) -> list[Recipe]:
+        """Go up from what has ``passed`` until a rung loses too much.
+
+        Returns the good rungs, the best last.
+        """
         good: list[Recipe] = []
-        passed = 0.0
-        for share in _NARROW:
+        for share in [s for s in _NARROW if s > passed]:
             if good and self._session.seconds_left() < _FINISH * self._plan.seconds:
                 break
-            recipe = self._narrower(share)
-            row = self.attempt(recipe)
+            row = self.attempt(self._narrower(share, epochs))
             if row.status == FAILED:
                 break
             if row.status == MEASURED:
-                good.append(recipe)
+                good.append(self._fastest(row))
                 self._missed, passed = None, share
                 continue
-            near = row.drop <= _SLACK * self._plan.allowed_loss
-            self._missed = recipe if near else None
+            near = row.drop <= _FAR * self._plan.allowed_loss
+            self._missed = row if near else None
             if good:
-                between = self._narrower((passed + share) / 2)
-                if self.attempt(between).status == MEASURED:
-                    good.append(between)
+                between = self.attempt(self._narrower((passed + share) / 2, epochs))
+                if between.status == MEASURED:
+                    good.append(self._fastest(between))
             if good or not near:
                 break
         return good
 
-    def _longer(self, missed: Recipe) -> list[Recipe]:
-        """Train the rung that lost too much for twice as long; return it if that was enough."""
-        self._missed = None
-        if self._plan.epochs is not None or missed.epochs > 2 * _EPOCHS[1]:
-            return []
-        recipe = replace(missed, epochs=2 * missed.epochs)
-        if self.attempt(recipe).status != MEASURED:
-            self._missed = recipe
-            return []
-        return [recipe]
+    def _fastest(self, row: Row) -> Recipe:
+        """Return a good rung in the fastest of the formats that need no training."""
+        rung = Recipe.from_dict(row.recipe)
+        others = [replace(rung, quantize=f.quantize, formats=f.formats) for f in self._forms]
+        slow = self._slow
+        rows = [row, *(self.attempt(other) for other in others)]
+        self._slow = slow  # these took what was trained already
+        fastest = max((r for r in rows if r.status == MEASURED), key=lambda r: r.speedup)
+        return Recipe.from_dict(fastest.recipe)
 
-    def _narrower(self, share: float) -> Recipe:
+    def _longer(self, missed: Row) -> list[Recipe]:
+        """Train the rung that lost too much for longer; go on from there if that is enough."""
+        self._missed = None
+        recipe = Recipe.from_dict(missed.recipe)
+        fits = [n for n in _LONGER if n * missed.seconds < _REST * self._session.seconds_left()]
+        if self._plan.epochs is not None or not fits:
+            return []
+        recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
+        row = self.attempt(recipe)
+        if row.status != MEASURED:
+            near = row.status != FAILED and row.drop <= _SLACK * self._plan.allowed_loss
+            self._missed = row if near else None
+            return []
+        return [self._fastest(row), *self._climb(recipe.shrink, recipe.epochs)]
+
+    def _narrower(self, share: float, epochs: int | None = None) -> Recipe:
         start = self.base.to_dict() if self.base else {}
-        return replace(
-            self._form, shrink=share, start=start, epochs=self.epochs(_SHARE, _EPOCHS[1])
-        )
+        epochs = epochs or self.epochs(_SHARE, _EPOCHS[1])
+        return replace(self._form, shrink=share, start=start, epochs=epochs)
 
     def _finish(self, good: list[Recipe]) -> None:
         """Train with rounding, from the furthest rung downwards.
 
         A rung that lost a little too much is among them: this is training, too, and may heal it.
         """
-        near = [self._missed] if self._missed is not None else []
+        missed, most = self._missed, _SLACK * self._plan.allowed_loss
+        near = [Recipe.from_dict(missed.recipe)] if missed and missed.drop <= most else []
         for base in (*near, *good[:-3:-1]):
             for recipe in self._refined(base):
                 row = self.attempt(recipe)
-                if row.status == FAILED or row.drop > _SLACK * self._plan.allowed_loss:
+                if row.status == FAILED or row.drop > most:
                     break
 
     def _refined(self, base: Recipe) -> list[Recipe]:
@@ -235,7 +258,8 @@ class Search:
             return self._plan.epochs
         if self._slow is None:
             self._slow = self._session.trained.pace()
-        return max(_EPOCHS[0], min(most, int(share * self._plan.seconds / self._slow)))
+        seconds = self._session.memory.seconds(self._plan)
+        return max(_EPOCHS[0], min(most, int(share * seconds / self._slow)))
 
 
 def _is_small(operation: dict[str, Any]) -> bool:

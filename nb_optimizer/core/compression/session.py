@@ -95,7 +95,7 @@ class Compressing:
         Where the devices cannot be had in this process, that happens in another one; ``note`` is
         what to tell of it.
         """
-        if self.memory.is_complete:
+        if self.memory.is_complete(self.plan.seconds):
             self._journal.close()
             return self._finished_before()
         if checks.trains_here(self) and strategy.needs_fresh_process(self.devices):
@@ -159,6 +159,7 @@ class Compressing:
         """Make one candidate and measure it, unless that was done before a resume."""
         if known := self.memory.row(recipe):
             return self.recall(known)
+        self.watcher.begin(recipe.name)
         number = self.memory.number(recipe, self.result.rows)
         kept: dict[str, str] = {}
 
@@ -183,6 +184,7 @@ class Compressing:
         if known := self.memory.confirmed(row.number):
             self.recall(known)
             return
+        self.watcher.begin(f"{row.name}, on all held-out rows")
         try:
             again = self.bench.again(row, self._against(Recipe.from_dict(row.recipe)))
         except WorkerError as error:

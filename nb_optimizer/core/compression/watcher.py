@@ -18,6 +18,9 @@ class Watcher:
     def show(self, result: CompressionResult) -> None:
         """Show the rows so far; called whenever one was added and at the end."""
 
+    def begin(self, name: str) -> None:
+        """Tell what is being made or measured now."""
+
     def pulse(self) -> None:
         """Let clicks in; called often, in the thread that works.
 

@@ -15,6 +15,8 @@ import pytest
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
+from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.resume import Memory
 from nb_optimizer.core.errors import UserError
 
 SCRIPT = Path(__file__).parent / "resumes.py"
@@ -115,3 +117,22 @@ def test_nothing_to_resume_and_other_data_are_told(compress, sets):
     with pytest.raises(UserError, match="--data held other rows") as told:
         compress(resume=True, quantize="float16", data=(np.ascontiguousarray(x[::-1]), y))
     assert "\n" not in str(told.value)
+
+
+def test_a_search_whose_time_was_over_goes_on_with_more(tmp_path):
+    cut = table(start(tmp_path, time="1s"))
+    assert not trained(tmp_path)
+    assert table(start(tmp_path, resume=True, time="1s")) == cut  # no more in the same time
+    more = table(start(tmp_path, resume=True, time="12s"))
+    assert more[: len(cut)] == cut and len(more) > len(cut)
+    assert len(set(trained(tmp_path))) == len(trained(tmp_path))
+
+
+def test_epochs_stay_those_of_the_time_that_the_first_call_had(tmp_path):
+    earlier = journal.Journal(tmp_path / journal.FILE, pytest.fail)
+    earlier.append(ev.RunBegin(1.0, "compress-1", options={"time": "90s"}))
+    earlier.close()
+    memory = Memory(tmp_path, lambda _: None)
+    more = CompressPlan(budget="1%", time="10m")
+    assert memory.seconds(more) == 90.0
+    assert Memory(tmp_path / "new", lambda _: None).seconds(more) == 600.0

@@ -75,6 +75,17 @@ def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress):
     assert set(result.picks) == {"quality", "balanced", "compact"}
 
 
+def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
+    result = compress(budget="60%", target="latency", time="30s", epochs=1)
+    formats = {}
+    for row in result.rows:
+        if row.recipe.get("shrink") and not row.recipe.get("qat"):
+            formats.setdefault(row.recipe["shrink"], []).append(row.recipe["quantize"])
+    whole = [shares for shares in formats.values() if len(shares) > 1]
+    assert whole and all(sorted(set(shares)) == sorted(shares) for shares in whole)
+    assert result.best.speedup == max(c.speedup for c in result.picks.values())
+
+
 def test_a_largest_size_is_kept(compress):
     limit = 9000
     result = compress(max_size=f"{limit}B", time="12s", epochs=1)
