@@ -69,7 +69,7 @@ def as_html(result: CompressionResult, *, in_panel: bool = False) -> str:
     parts += [html.line(html.safe(words.note(n), 400)) for n in result.record.notes[-_NOTES:]]
     parts += [html.line(html.safe(t, 400)) for t in say.meaning(result)]
     again = f'<div style="opacity:.75">{html.safe(_again(result))}</div>'
-    return html.box("".join([*parts, again]))
+    return html.box("".join(parts if in_panel else [*parts, again]))
 
 
 def _again(result: CompressionResult) -> str:

@@ -32,8 +32,7 @@ def scatter(
     points = [(r, _gain(r, rows[0], kind)) for r in rows]
     x_low = min([1.0, *(g for _, g in points)]) * 0.9
     x_high = max([2.0, *(g for _, g in points)]) * 1.15
-    worst = _worst(rows, budget)
-    place = _Place(x_low, x_high, worst)
+    place = _Place(x_low, x_high, _best(rows, budget), _worst(rows, budget))
     body = [_axes(place, kind), _budget(place, budget)]
     draw = _clickable if clicks else _dot
     body += [draw(place, row, gain, picks) for row, gain in points]
@@ -47,10 +46,10 @@ def scatter(
 class _Place:
     """Where a gain and a loss are in the picture."""
 
-    def __init__(self, low: float, high: float, worst: float) -> None:
+    def __init__(self, low: float, high: float, best: float, worst: float) -> None:
         self._low, self._high = math.log(low), math.log(high)
         self.low, self.high = low, high
-        self.best, self.worst = -worst / 6, worst
+        self.best, self.worst = best, worst
 
     def x(self, gain: float) -> int:
         """Return the column of a gain."""
@@ -76,6 +75,12 @@ def _worst(rows: Sequence[Row], budget: float) -> float:
     return max(2 * budget, min(max([0.0, *seen]), 6 * budget)) * 1.1
 
 
+def _best(rows: Sequence[Row], budget: float) -> float:
+    """Return the loss at the top: a gain, where fine-tuning has brought one."""
+    seen = [r.drop for r in rows if math.isfinite(r.drop)]
+    return min(-_worst(rows, budget) / 6, 1.2 * max(min([0.0, *seen]), -6 * budget))
+
+
 def _axes(place: _Place, kind: str) -> str:
     parts = []
     for tick in _TICKS:
@@ -83,12 +88,10 @@ def _axes(place: _Place, kind: str) -> str:
             at = place.x(tick)
             parts.append(f'<text x="{at}" y="{_HEIGHT - 18}" text-anchor="middle">{tick}x</text>')
             parts.append(_path(f"M{at} {_TOP}V{_HEIGHT - _BOTTOM}", _TEXT, 0.2))
-    step = _step(place.worst)
-    for i in range(10):
-        if i * step > place.worst:
-            break
+    step = _step(place.worst - place.best)
+    for i in range(math.ceil(place.best / step), math.floor(place.worst / step) + 1):
         at = place.y(i * step)
-        label = f"-{100 * i * step:g}" if i else "0"
+        label = f"{-100 * i * step:+g}" if i else "0"
         parts.append(f'<text x="{_LEFT - 5}" y="{at + 4}" text-anchor="end">{label}</text>')
         parts.append(_path(f"M{_LEFT} {at}H{_WIDTH - _RIGHT}", _TEXT, 0.2))
     name = "faster than float" if kind == "latency" else "smaller than float"
@@ -119,7 +122,9 @@ def _dot(place: _Place, row: Row, gain: float, picks: Mapping[str, int]) -> str:
     bar = _path(f"M{x} {low}V{high}", _MADE, 0.5)
     dot = f'<circle cx="{x}" cy="{y}" r="4" fill="{_MADE}"/>'
     letters = "".join(letter for name, letter in _PICKS.items() if picks.get(name) == row.number)
-    label = f'<text x="{x + 7}" y="{y - 6}" font-weight="bold">{letters}</text>' if letters else ""
+    ends = x > _WIDTH - _RIGHT - 30  # the letters would leave the picture
+    side = f'x="{x - 9}" text-anchor="end"' if ends else f'x="{x + 7}"'
+    label = f'<text {side} y="{y - 6}" font-weight="bold">{letters}</text>' if letters else ""
     ring = ""
     if picks.get("best") == row.number:
         ring = f'<circle cx="{x}" cy="{y}" r="8" fill="none" stroke="#b05cc8" stroke-width="2"/>'
