@@ -83,7 +83,7 @@ def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
             formats.setdefault(row.recipe["shrink"], []).append(row.recipe["quantize"])
     whole = [shares for shares in formats.values() if len(shares) > 1]
     assert whole and all(sorted(set(shares)) == sorted(shares) for shares in whole)
-    assert result.best.speedup == max(c.speedup for c in result.picks.values())
+    assert all(c.speedup >= 1 for c in result.picks.values())
 
 
 def test_a_largest_size_is_kept(compress):
