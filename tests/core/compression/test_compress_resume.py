@@ -123,7 +123,7 @@ def test_a_search_whose_time_was_over_goes_on_with_more(tmp_path):
     cut = table(start(tmp_path, time="1s"))
     assert not trained(tmp_path)
     assert table(start(tmp_path, resume=True, time="1s")) == cut  # no more in the same time
-    more = table(start(tmp_path, resume=True, time="12s"))
+    more = table(start(tmp_path, resume=True, time="8s"))
     assert more[: len(cut)] == cut and len(more) > len(cut)
     assert len(set(trained(tmp_path))) == len(trained(tmp_path))
 
