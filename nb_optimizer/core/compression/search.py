@@ -175,8 +175,7 @@ class Search:
                 between = self.attempt(self._narrower((passed + share) / 2, epochs))
                 if between.status == MEASURED:
                     good.append(self._fastest(between))
-            if good or not near:
-                break
+            break
         return good
 
     def _fastest(self, row: Row) -> Recipe:
