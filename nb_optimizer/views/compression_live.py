@@ -37,12 +37,12 @@ class _InNotebook(Watcher):
         self._result = result
         if result.status != RUNNING:
             self._close(result)
-        elif self._panel is not None:
-            self._panel.show()
-        elif self._stage.is_open:
-            self._stage.refresh(result)
-        else:
+        elif not self._stage.is_open:
             self._open(result)
+        else:
+            if self._panel is not None:
+                self._panel.show()
+            self._stage.refresh(result)  # where no page draws the panel
 
     def begin(self, name: str) -> None:
         if self._panel is not None:

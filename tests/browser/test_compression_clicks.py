@@ -100,3 +100,8 @@ def test_the_panels_of_a_compression_and_of_its_fine_tuning_both_hear(
     page.screenshot(path=screens / "compression-both.png")
     page.get_by_role("button", name="Stop", exact=True).first.click()
     page.wait_for_selector("text=ended: stopped", timeout=60_000)
+    trained = max(
+        (folder / ".nb_optimizer" / "runs").glob("train-*"), key=lambda p: p.stat().st_mtime
+    )
+    told = (trained / "events.jsonl").read_text()
+    assert '"action":"pause"' in told and '"action":"resume"' in told

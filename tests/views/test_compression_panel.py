@@ -161,3 +161,24 @@ def test_closing_leaves_no_widget_behind(tmp_path):
     looks = [w.layout for w in mine if hasattr(w, "layout")]
     panel.close()
     assert all(w.comm is None for w in (*mine, *looks))
+
+
+def test_where_no_page_draws_the_panel_the_picture_follows(tmp_path, monkeypatch):
+    from nb_optimizer.views import compression_live
+
+    shown = []
+    view = compression_live._InNotebook(with_panel=True)
+    now = [1.0]
+    view._stage._clock = lambda: now[0]
+    monkeypatch.setattr(view._stage._output, "put", lambda bundle, _: shown.append(set(bundle)))
+    result = result_of(tmp_path, over=False)
+    view.show(result)
+    now[0] += 60
+    monkeypatch.setattr(type(view._panel), "buttons_work", True)
+    for _ in range(30):
+        view.pulse()
+    now[0] += 5
+    view.show(result)
+    assert len(shown) == 3 and len(shown[0]) == 3
+    assert shown[1:] == [{"text/html", "text/plain"}] * 2
+    view._panel.close()
