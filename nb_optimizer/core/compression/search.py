@@ -75,6 +75,9 @@ class Search:
         except TimeIsUpError:
             session.memory.keep(OVER, seconds=self._plan.seconds)
             session.note(f"the time of {self._plan.time or '10m'} was over before every step")
+        else:
+            if session.memory.get(OVER):  # it was before a resume, and is no more
+                session.memory.keep(OVER, seconds=self._plan.seconds)
         session.bench.widen()
         self._confirm()
 
