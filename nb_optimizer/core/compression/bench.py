@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -24,6 +24,18 @@ from nb_optimizer.core.errors import UserError
 Array = np.ndarray[Any, Any]
 _THREADS = 1
 _SECONDS = 0.6  # of timing for each file
+
+
+class Probe(NamedTuple):
+    """What was measured of a file that is not kept.
+
+    The loss, the mean squared change of the outputs, and the speed against the float file (0
+    where it was not timed).
+    """
+
+    drop: float
+    change: float
+    speed: float = 0.0
 
 
 class Bench:
@@ -133,22 +145,35 @@ class Bench:
             self._tell(told)
         return "litert"
 
-    def probe(self, source: Path, recipe: Recipe) -> tuple[float, float]:
-        """Return the loss of a number format and the mean squared change of the outputs.
+    def probe(
+        self,
+        source: Path,
+        recipe: Recipe,
+        make: Callable[[], None] = lambda: None,
+        *,
+        timed: bool = False,
+    ) -> Probe:
+        """Return what a number format does to a float file that ``make`` writes first.
 
-        Nothing is kept of it.
+        Nothing is kept of it but the figures, for a resume.
         """
         assert self.metric is not None and self._float_out is not None  # noqa: S101, PT018
         key = f"probe {source.name} {recipe.key}"
         if known := self._memory.get(key):
-            return known["drop"], known["change"]
+            return Probe(known["drop"], known["change"], known.get("speed", 0.0))
+        make()
         path = self._work / "probe.tflite"
         self.quantize(source, path, recipe, None)
-        _, out = self._measure(path, None, seconds=0.0)
-        told = compare(self.metric, self._labels(), self._float_out, out)
-        change = float(np.mean((out - self._float_out) ** 2))
-        self._memory.keep(key, drop=told.drop, change=change)
-        return told.drop, change
+        answer, out = self._measure(
+            path, self.float_file if timed else None, seconds=_SECONDS if timed else 0.0
+        )
+        found = Probe(
+            drop=compare(self.metric, self._labels(), self._float_out, out).drop,
+            change=float(np.mean((out - self._float_out) ** 2)),
+            speed=answer["reference_ms"] / answer["latency_ms"] if timed else 0.0,
+        )
+        self._memory.keep(key, **found._asdict())
+        return found
 
     def narrow(self, rows: int, seed: int) -> None:
         """Score on a random part of the held-out rows, until :meth:`widen`."""

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from nb_optimizer.core.compression.bench import Bench
+from nb_optimizer.core.compression.bench import Bench, Probe
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
 
@@ -35,7 +35,7 @@ class Sensitivity:
         for operation in self.operations:
             change = self._try({str(operation["index"]): "int4"})
             if change is not None:
-                rows.append({**operation, "change": change[1]})
+                rows.append({**operation, "change": change.change})
         return sorted(rows, key=lambda r: r["change"] / r["weights"])
 
     def best(self, time_left: Any) -> dict[str, str]:
@@ -47,13 +47,13 @@ class Sensitivity:
                 break
             trial = {**formats, str(row["index"]): "int4"}
             tried = self._try(trial)
-            if tried is not None and tried[0] <= self._allowed:
+            if tried is not None and tried.drop <= self._allowed:
                 formats = trial
             else:
                 reverts += 1
         return formats
 
-    def _try(self, formats: dict[str, str]) -> tuple[float, float] | None:
+    def _try(self, formats: dict[str, str]) -> Probe | None:
         """Return loss and mean squared change of the outputs, or ``None`` where it fails."""
         try:
             return self._bench.probe(self._source, replace(self._base, formats=formats))

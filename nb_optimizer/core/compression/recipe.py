@@ -10,6 +10,7 @@ from nb_optimizer.core.errors import check_names
 
 TWO_OF_FOUR = "2:4"
 SCHEDULES = ("polynomial", "constant")
+_NAMED = 2  # narrower layers that a name lists
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,11 @@ class Recipe:
     """How one candidate is made, in this order: tune, shrink, prune, cluster, train, quantize.
 
     ``tune`` fine-tunes the float model; what has that in its ``start`` learns from it and is
-    compared with it. ``start`` is the recipe of the model that it begins with. ``layers`` are
-    sparsities of single layers that replace ``prune``'s, ``values`` numbers of values that replace
-    ``cluster``'s, ``formats`` number formats of single operations of the file that replace
-    ``quantize``'s, by operation index.
+    compared with it. ``start`` is the recipe of the model that it begins with. ``widths`` are
+    shares of single layers' channels that replace ``shrink``'s, ``layers`` sparsities of single
+    layers that replace ``prune``'s, ``values`` numbers of values that replace ``cluster``'s,
+    ``formats`` number formats of single operations of the file that replace ``quantize``'s, by
+    operation index.
     """
 
     tune: bool = False
@@ -32,6 +34,7 @@ class Recipe:
     quantize: str = ""
     engine: str = "auto"
     epochs: int = 6
+    widths: dict[str, float] = field(default_factory=dict)
     layers: dict[str, float] = field(default_factory=dict)
     values: dict[str, int] = field(default_factory=dict)
     formats: dict[str, str] = field(default_factory=dict)
@@ -40,7 +43,8 @@ class Recipe:
     @property
     def trains(self) -> bool:
         """Whether making it needs training data."""
-        steps = (self.tune, self.shrink, self.prune, self.cluster, self.qat, self.layers)
+        given = (self.widths, self.layers)
+        steps = (self.tune, self.shrink, self.prune, self.cluster, self.qat, *given)
         return any(steps)
 
     @property
@@ -58,7 +62,11 @@ class Recipe:
     def name(self) -> str:
         """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
         parts = ["fine-tuned"] if self.tune else []
-        parts += [f"shrink {self.shrink:g}"] if self.shrink else []
+        if self.widths:
+            single = ", ".join(f"{name} {share:g}" for name, share in self.widths.items())
+            parts.append(f"shrink {single}" if len(self.widths) <= _NAMED else "shrink by layer*")
+        elif self.shrink:
+            parts.append(f"shrink {self.shrink:g}")
         if self.layers:
             parts.append(f"prune {self.prune or 'by layer'}*" + self._at_once)
         elif self.prune:

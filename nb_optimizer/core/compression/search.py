@@ -4,10 +4,8 @@
 2. Four bits for the operations that bear them.
 3. With training data, the float model is fine-tuned: where that makes it better, what is trained
    afterwards begins with it, learns from it and is compared with it, like with like.
-4. Target ``gzip``: ever sparser models with shared values (``sparse``). Else a ladder of ever
-   narrower ones until one loses too much, then one in between, and training with rounding on the
-   last good ones. What lost a little too much is trained for longer, and where that is enough the
-   ladder goes on from there. For the target ``latency`` each good rung is timed in every format.
+4. Target ``gzip``: ever sparser models with shared values (``sparse``). Else ever narrower ones,
+   and training with rounding on the last good ones (``ladder``).
 5. The best are measured again on all held-out rows, by the file, in a fresh process.
 """
 
@@ -18,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core.compression import picks
 from nb_optimizer.core.compression.finetune import TimeIsUpError
+from nb_optimizer.core.compression.ladder import Ladder
 from nb_optimizer.core.compression.mixed import Sensitivity
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import OVER
@@ -32,22 +31,15 @@ _FORMATS = {
     "gzip": ("dynamic", "int8", "int4"),
     "latency": ("dynamic", "int8"),
 }
-_NARROW = (0.25, 0.4, 0.55, 0.7, 0.8)
 _SUBSET = 4000  # rows for choosing at least, where there are twice as many
 _LOOK = 2.0  # seconds that predicting them may take
 _CONFIRMED = 3
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
-_SHARE = 0.1  # of the time, for one rung
 _TUNING = 0.2  # of the time, for fine-tuning the float model
-_FINISH = 0.4  # of the time, kept for what comes after the ladder
-_EPOCHS = (2, 16)  # least and most for one rung, at first
+_EPOCHS = 2  # of one rung, at least
 _SMALL = 1024  # weights of a convolution
 _TUNED = 40  # epochs of fine-tuning the float model, at most
-_SLACK = 2.0  # training with rounding may heal this many times the budget
-_FAR = 4.0  # and much longer training this many times
-_LONGER = (4, 2)  # times as many epochs, where they fit into
-_REST = 0.8  # of the time that is left
 
 
 class Search:
@@ -58,7 +50,6 @@ class Search:
         self._target = session.plan.target
         self._slow: float | None = None  # seconds of one epoch
         self.base: Recipe | None = None  # the fine-tuned float model that all training begins with
-        self._missed: Row | None = None  # the last rung that lost too much
         self._form = Recipe(quantize="int8")  # the number format behind every rung
         self._forms: list[Recipe] = []  # the others, which may be faster for a narrower model
 
@@ -143,9 +134,7 @@ class Search:
         if self._target == "gzip":
             Sparse(self, session, self._form).run()
             return
-        self._finish(self._climb())
-        while self._missed is not None:
-            self._finish(self._longer(self._missed))
+        Ladder(self, session, self._form, self._forms).run()
 
     def _tune(self) -> None:
         """Fine-tune the float model, where that makes it better: what is trained is held to it."""
@@ -155,79 +144,6 @@ class Search:
             self.base = recipe
         elif row.status != FAILED:
             self._session.note("fine-tuning alone does not make the float model better")
-
-    def _climb(self, passed: float = 0.0, epochs: int | None = None) -> list[Recipe]:
-        """Go up from what has ``passed`` until a rung loses too much.
-
-        Returns the good rungs, the best last.
-        """
-        good: list[Recipe] = []
-        for share in [s for s in _NARROW if s > passed]:
-            if good and self._session.seconds_left() < _FINISH * self._plan.seconds:
-                break
-            row = self.attempt(self._narrower(share, epochs))
-            if row.status == FAILED:
-                break
-            if row.status == MEASURED:
-                good.append(self._fastest(row))
-                self._missed, passed = None, share
-                continue
-            near = row.drop <= _FAR * self._plan.allowed_loss
-            self._missed = row if near else None
-            if good:
-                between = self.attempt(self._narrower((passed + share) / 2, epochs))
-                if between.status == MEASURED:
-                    good.append(self._fastest(between))
-            break
-        return good
-
-    def _fastest(self, row: Row) -> Recipe:
-        """Return a good rung in the fastest of the formats that need no training."""
-        rung = Recipe.from_dict(row.recipe)
-        others = [replace(rung, quantize=f.quantize, formats=f.formats) for f in self._forms]
-        slow = self._slow
-        rows = [row, *(self.attempt(other) for other in others)]
-        self._slow = slow  # these took what was trained already
-        fastest = max((r for r in rows if r.status == MEASURED), key=lambda r: r.speedup)
-        return Recipe.from_dict(fastest.recipe)
-
-    def _longer(self, missed: Row) -> list[Recipe]:
-        """Train the rung that lost too much for longer; go on from there if that is enough."""
-        self._missed = None
-        recipe = Recipe.from_dict(missed.recipe)
-        fits = [n for n in _LONGER if n * missed.seconds < _REST * self._session.seconds_left()]
-        if self._plan.epochs is not None or not fits:
-            return []
-        recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
-        row = self.attempt(recipe)
-        if row.status != MEASURED:
-            near = row.status != FAILED and row.drop <= _SLACK * self._plan.allowed_loss
-            self._missed = row if near else None
-            return []
-        return [self._fastest(row), *self._climb(recipe.shrink, recipe.epochs)]
-
-    def _narrower(self, share: float, epochs: int | None = None) -> Recipe:
-        start = self.base.to_dict() if self.base else {}
-        epochs = epochs or self.epochs(_SHARE, _EPOCHS[1])
-        return replace(self._form, shrink=share, start=start, epochs=epochs)
-
-    def _finish(self, good: list[Recipe]) -> None:
-        """Train with rounding, from the furthest rung downwards.
-
-        A rung that lost a little too much is among them: this is training, too, and may heal it.
-        """
-        missed, most = self._missed, _SLACK * self._plan.allowed_loss
-        near = [Recipe.from_dict(missed.recipe)] if missed and missed.drop <= most else []
-        for base in (*near, *good[:-3:-1]):
-            for recipe in self._refined(base):
-                row = self.attempt(recipe)
-                if row.status == FAILED or row.drop > most:
-                    break
-
-    def _refined(self, base: Recipe) -> list[Recipe]:
-        rounded = replace(base, quantize="int8", qat=True)
-        four = replace(base, quantize="int4", qat=True, formats={})
-        return [rounded, four] if self._target == "size" else [rounded]
 
     def _confirm(self) -> None:
         """Measure the best again on all rows, until one of them holds."""
@@ -244,12 +160,15 @@ class Search:
 
     # ---- what every step asks for
 
-    def attempt(self, recipe: Recipe) -> Row:
-        """Return the row of a recipe; ``TimeIsUpError`` where no time is left for it."""
+    def attempt(self, recipe: Recipe, *, free: bool = False) -> Row:
+        """Return the row of a recipe; ``TimeIsUpError`` where no time is left for it.
+
+        One that is ``free`` takes what was trained already, so its time tells nothing of epochs.
+        """
         if self._session.seconds_left() <= 0:
             raise TimeIsUpError
         row = self._session.candidate(recipe)
-        one_step = recipe.trains and not (recipe.cluster or recipe.qat)
+        one_step = recipe.trains and not (free or recipe.cluster or recipe.qat)
         if one_step and row.status != FAILED:
             self._slow = row.seconds / recipe.epochs  # by the row: a resume decides as before
         return row
@@ -261,7 +180,7 @@ class Search:
         if self._slow is None:
             self._slow = self._session.trained.pace()
         seconds = self._session.memory.seconds(self._plan)
-        return max(_EPOCHS[0], min(most, int(share * seconds / self._slow)))
+        return max(_EPOCHS, min(most, int(share * seconds / self._slow)))
 
 
 def _is_small(operation: dict[str, Any]) -> bool:

@@ -38,15 +38,19 @@ class _Width:
     readers: list[tuple[Any, int]] = field(default_factory=list)  # and places for each channel
 
 
-def smaller(model: Any, share: float) -> tuple[Any, dict[str, str]]:
+def smaller(
+    model: Any, share: float, single: dict[str, float] | None = None
+) -> tuple[Any, dict[str, str]]:
     """Return a new model without ``share`` of its channels, and what was left alone, and why.
+
+    ``single`` are shares of single layers, by name; the others keep theirs.
 
     Raises:
         UserError: no layer's channels can be taken away.
     """
     import keras  # noqa: PLC0415 - loads on first use
 
-    widths, left = _widths(model, share)
+    widths, left = _widths(model, share, single)
     if not widths:
         reasons = "; ".join(sorted(set(left.values())))
         message = f"--shrink finds no layer whose channels can go ({reasons})."
@@ -72,7 +76,14 @@ def smaller(model: Any, share: float) -> tuple[Any, dict[str, str]]:
     return new, left
 
 
-def _widths(model: Any, share: float) -> tuple[list[_Width], dict[str, str]]:
+def layers_of(model: Any) -> list[Any]:
+    """Return the layers whose channels can go, first ones first."""
+    return [w.layer for w in _widths(model, 0.5)[0]]
+
+
+def _widths(
+    model: Any, share: float, single: dict[str, float] | None = None
+) -> tuple[list[_Width], dict[str, str]]:
     every = list(graph.flat_nodes(model))
     readers: dict[int, list[Any]] = {}
     uses: dict[int, int] = {}
@@ -92,7 +103,7 @@ def _widths(model: Any, share: float) -> tuple[list[_Width], dict[str, str]]:
         if reason or getattr(layer, "groups", 1) != 1:
             left[layer.name] = reason or "grouped"
             continue
-        width.kept = _best(width, share)
+        width.kept = _best(width, single.get(layer.name, 0.0) if single else share)
         if len(width.kept) < int(layer.kernel.shape[-1]):
             found.append(width)
     return found, left

@@ -177,7 +177,7 @@ class Trained:
     def _shrink(self, recipe: Recipe, whole: Any) -> Any:
         from nb_optimizer.core.compression import shrink  # noqa: PLC0415 - as needed
 
-        model, left = shrink.smaller(whole, recipe.shrink)
+        model, left = shrink.smaller(whole, recipe.shrink, recipe.widths)
         self._left(left)
         self._fit(model, recipe, [], 1.0)
         return model
@@ -186,8 +186,8 @@ class Trained:
         from nb_optimizer.core.compression import tfmot  # noqa: PLC0415 - as needed
 
         start = Recipe.from_dict(recipe.start) if recipe.start else None
-        if start is None and recipe.shrink:  # TF-MOT has none of its own
-            start = Recipe(shrink=recipe.shrink, epochs=recipe.epochs)
+        if start is None and (recipe.shrink or recipe.widths):  # TF-MOT has none of its own
+            start = Recipe(shrink=recipe.shrink, widths=recipe.widths, epochs=recipe.epochs)
         model = self.model(start) if start else self._session.model
         lesson = self.tuning.lesson(self._teacher(recipe))
         only = replace(recipe, start={})

@@ -79,8 +79,9 @@ def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
     result = compress(budget="60%", target="latency", time="30s", epochs=1)
     formats = {}
     for row in result.rows:
-        if row.recipe.get("shrink") and not row.recipe.get("qat"):
-            formats.setdefault(row.recipe["shrink"], []).append(row.recipe["quantize"])
+        narrower = row.recipe.get("shrink") or row.recipe.get("widths")
+        if narrower and not row.recipe.get("qat"):
+            formats.setdefault(str(narrower), []).append(row.recipe["quantize"])
     whole = [shares for shares in formats.values() if len(shares) > 1]
     assert whole and all(sorted(set(shares)) == sorted(shares) for shares in whole)
     assert all(c.speedup >= 1 for c in result.picks.values())

@@ -1,0 +1,164 @@
+"""The smallest or the fastest model: ever narrower ones, and training with rounding on the best.
+
+A rung takes channels away and is trained. While rungs stay within the allowed loss the next one
+follows; what lost a little too much is trained for longer, and where that is enough the ladder
+goes on from there. For the target ``latency`` single layers get narrower (``narrow``) and each
+good rung is timed in every format; else all layers do alike.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from nb_optimizer.core.compression.narrow import Narrow
+from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
+
+if TYPE_CHECKING:
+    from nb_optimizer.core.compression.search import Search
+    from nb_optimizer.core.compression.session import Compressing
+
+_SHARES = (0.25, 0.4, 0.55, 0.7, 0.8)  # of all channels
+_SHARE, _EPOCHS = 0.1, 16  # of the time, and epochs at most, for one rung at first
+_FINISH = 0.4  # of the time, kept for what comes after the ladder
+_SLACK = 2.0  # training with rounding may heal this many times the allowed loss
+_FAR = 4.0  # and much longer training this many times
+_LONGER = (4, 2)  # times as many epochs, where they fit into
+_REST = 0.8  # of the time that is left
+_MISSES = 2  # rungs that may lose too much before the ladder ends
+
+
+class Ladder:
+    """Climbs for one search.
+
+    Args:
+        search: who makes the rows.
+        session: where they are kept.
+        form: the number format behind every rung.
+        forms: the others, which may be faster for a narrower model.
+    """
+
+    def __init__(
+        self, search: Search, session: Compressing, form: Recipe, forms: list[Recipe]
+    ) -> None:
+        self._search, self._session = search, session
+        self._plan, self._allowed = session.plan, session.plan.allowed_loss
+        self._form, self._forms = form, forms
+        self._rungs: list[Recipe] = []
+        self._missed: Row | None = None  # the last rung that lost too much
+
+    def run(self) -> None:
+        """Make rungs until none is left, or until too many have lost too much."""
+        self._rungs = [Recipe(shrink=share) for share in _SHARES]
+        if self._plan.target == "latency":
+            found = Narrow(self._session, self._search.base or Recipe(), self._form).rungs()
+            self._rungs = [Recipe(widths=widths) for widths in found] or self._rungs
+        self._finish(self._climb(self._rungs))
+        while self._missed is not None:
+            self._finish(self._longer(self._missed))
+
+    def _climb(self, rungs: list[Recipe], epochs: int | None = None) -> list[Recipe]:
+        """Go up until too many rungs lose too much; return the good ones, the best last."""
+        good: list[Recipe] = []
+        passed, misses, left = Recipe(), 0, list(rungs)
+        while left and misses < _MISSES:
+            if good and self._session.seconds_left() < _FINISH * self._plan.seconds:
+                break
+            rung = left.pop(0)
+            row = self._search.attempt(self._trained(rung, epochs))
+            if row.status == FAILED:
+                break
+            if row.status == MEASURED:
+                good.append(self._fastest(row))
+                passed = rung
+                continue
+            misses += 1
+            self._missed = row if row.drop <= _FAR * self._allowed else self._missed
+            left = _around(passed, rung, left)
+        return good
+
+    def _fastest(self, row: Row) -> Recipe:
+        """Return a good rung in the fastest of the formats that need no training."""
+        rung = Recipe.from_dict(row.recipe)
+        others = [replace(rung, quantize=f.quantize, formats=f.formats) for f in self._forms]
+        rows = [row, *(self._search.attempt(other, free=True) for other in others)]
+        fastest = max((r for r in rows if r.status == MEASURED), key=lambda r: r.speedup)
+        return Recipe.from_dict(fastest.recipe)
+
+    def _longer(self, missed: Row) -> list[Recipe]:
+        """Train the rung that lost too much for longer; go on from there if that is enough."""
+        self._missed = None
+        recipe = Recipe.from_dict(missed.recipe)
+        fits = [n for n in _LONGER if n * missed.seconds < _REST * self._session.seconds_left()]
+        if self._plan.epochs is not None or not fits or not self._leads(missed):
+            return []
+        recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
+        row = self._search.attempt(recipe)
+        if row.status != MEASURED:
+            near = row.status != FAILED and row.drop <= _SLACK * self._allowed
+            self._missed = row if near else None
+            return []
+        beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
+        return [self._fastest(row), *self._climb(beyond, recipe.epochs)]
+
+    def _leads(self, missed: Row) -> bool:
+        """Whether a rung that lost too much would be the best, if it lost less."""
+        target = self._plan.target
+        rows = [r for r in self._session.result.rows if r.status == MEASURED]
+        return all(missed.cost(target) < r.cost(target) for r in rows if not r.is_reference)
+
+    def _trained(self, rung: Recipe, epochs: int | None = None) -> Recipe:
+        base = self._search.base
+        return replace(
+            self._form, shrink=rung.shrink, widths=rung.widths,
+            start=base.to_dict() if base else {},
+            epochs=epochs or self._search.epochs(_SHARE, _EPOCHS),
+        )  # fmt: skip
+
+    def _finish(self, good: list[Recipe]) -> None:
+        """Train with rounding, from the furthest rung downwards.
+
+        A rung that lost a little too much is among them: this is training, too, and may heal it.
+        """
+        missed, most = self._missed, _SLACK * self._allowed
+        near = [Recipe.from_dict(missed.recipe)] if missed and missed.drop <= most else []
+        for base in (*near, *good[:-3:-1]):
+            for recipe in self._refined(base):
+                row = self._search.attempt(recipe)
+                if row.status == FAILED or row.drop > most:
+                    break
+
+    def _refined(self, base: Recipe) -> list[Recipe]:
+        rounded = replace(base, quantize="int8", qat=True)
+        four = replace(base, quantize="int4", qat=True, formats={})
+        return [rounded, four] if self._plan.target == "size" else [rounded]
+
+
+def _is_narrower(rung: Recipe, than: Recipe) -> bool:
+    """Whether a rung takes away all that another one does, and more."""
+    if not than.widths:
+        return rung.shrink > than.shrink
+    return rung.widths != than.widths and all(
+        rung.widths.get(name, 0.0) >= share for name, share in than.widths.items()
+    )
+
+
+def _around(passed: Recipe, missed: Recipe, left: list[Recipe]) -> list[Recipe]:
+    """Return what to try after a rung that lost too much.
+
+    Between two shares of all channels there is one. The step of a single layer is left out of
+    what is left.
+    """
+    if not missed.widths:
+        middle = (passed.shrink + missed.shrink) / 2
+        return [Recipe(shrink=middle)] if passed.shrink else []
+    before = passed.widths
+    refused = {n for n, share in missed.widths.items() if share != before.get(n)}
+    others = []
+    for rung in left:
+        widths = {n: s for n, s in rung.widths.items() if n not in refused}
+        widths |= {n: s for n, s in before.items() if n in refused}
+        if widths != before and Recipe(widths=widths) not in others:
+            others.append(Recipe(widths=widths))
+    return others

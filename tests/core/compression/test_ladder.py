@@ -1,0 +1,69 @@
+"""The search for narrower models: the order of the steps, and where the ladder goes on."""
+
+from __future__ import annotations
+
+from nb_optimizer.core.compression import ladder, narrow, shrink
+from nb_optimizer.core.compression.recipe import Recipe
+
+
+def steps(layer, *pairs):
+    """Return the steps of a layer from what each gains and costs."""
+    shares = narrow._SHARES
+    return [narrow._Step(layer, s, *pair) for s, pair in zip(shares, pairs, strict=False)]
+
+
+def test_steps_come_in_the_order_of_what_they_gain_for_their_cost():
+    first = steps("a", (0.3, 0.01), (0.1, 0.1))  # 30, then 1
+    hidden = steps("b", (0.0, 0.01), (0.4, 0.01))  # gains with its second step only: 20
+    useless = steps("c", (-0.01, 0.001))
+    order = [(s.layer, s.share) for s in narrow._in_order([useless, hidden, first, []])]
+    assert order == [("a", 0.5), ("b", 0.5), ("b", 0.75), ("a", 0.75)]
+
+
+def test_after_a_layer_that_cannot_be_narrower_the_others_go_on():
+    a, ab, abc = ({"a": 0.5}, {"a": 0.5, "b": 0.5}, {"a": 0.75, "b": 0.5, "c": 0.5})
+    rungs = [Recipe(widths=w) for w in (a, ab, abc)]
+    left = ladder._around(rungs[0], rungs[1], rungs[2:])
+    assert [r.widths for r in left] == [{"a": 0.75, "c": 0.5}]
+    assert ladder._around(Recipe(), rungs[0], [Recipe(widths={"a": 0.75})]) == []
+    assert ladder._is_narrower(rungs[2], rungs[1]) and not ladder._is_narrower(rungs[1], rungs[1])
+
+
+def test_between_two_shares_there_is_one():
+    passed, missed = Recipe(shrink=0.25), Recipe(shrink=0.4)
+    assert ladder._around(passed, missed, [Recipe(shrink=0.55)]) == [Recipe(shrink=0.325)]
+    assert ladder._around(Recipe(), missed, [Recipe(shrink=0.55)]) == []
+    assert ladder._is_narrower(missed, passed) and not ladder._is_narrower(passed, missed)
+
+
+def test_single_layers_get_narrower_and_are_read_back(compress, trained):
+    names = [layer.name for layer in shrink.layers_of(trained)]
+    recipe = {"widths": {names[0]: 0.5}, "quantize": "int8", "epochs": 2}
+    row = compress(recipe=recipe).candidates[0]
+    assert row.name == f"shrink {names[0]} 0.5 + int8"
+    assert [w.shape for w in row.load().get_weights() if w.ndim > 1] == [
+        (16, 32),
+        (32, 48),
+        (48, 4),
+    ]
+    assert row.bytes < compress(quantize="int8").candidates[0].bytes
+    many = Recipe(widths=dict.fromkeys("abc", 0.5), quantize="int8")
+    assert many.name == "shrink by layer* + int8"
+
+
+def test_a_look_leaves_nothing_but_its_figures(compress, monkeypatch):
+    seen = []
+
+    def rungs(self):
+        first = shrink.layers_of(self._session.model)[0].name
+        seen.extend([self._look({}), self._look({first: 0.5}), self._look({"unknown": 0.5})])
+        seen.append(sorted(p.name for p in self._session.path.glob("*.tflite")))
+        return []
+
+    monkeypatch.setattr(narrow.Narrow, "rungs", rungs)
+    result = compress(budget="50%", target="latency", time="24s", epochs=1)
+    whole, less, unknown, files = seen
+    assert whole.speed > 0 and less.speed > 0 and less.change > whole.change >= 0
+    assert unknown is None
+    assert not any("narrow" in name or "probe" in name for name in files)
+    assert any(row.recipe.get("shrink") for row in result.rows)  # no rungs: all layers alike
