@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nb_optimizer.core.compression import export, shrink
+from nb_optimizer.core.compression import export, graph, shrink
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.errors import UserError
@@ -24,10 +24,11 @@ if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
 
 _SHARES = (0.5, 0.75)  # of a layer's channels
-_MOST = 8  # layers that are tried one by one, those with the most weights
+_MOST = 8  # layers that are tried one by one, those with the most work
 _TIME = 0.15  # of the search's time, for looking
 _WORTH = 1.08  # times as fast as the rung before, or it is none
 _NOTHING = 1e-9
+_KEY = "rungs"  # by which they are found again
 
 
 @dataclass(frozen=True)
@@ -55,8 +56,15 @@ class Narrow:
     def rungs(self) -> list[dict[str, float]]:
         """Return the shares of channels to take away by layer, for each rung, the first first.
 
-        Empty where narrowing single layers gains nothing.
+        Empty where narrowing single layers gains nothing. A resume takes what was found before:
+        another look might decide otherwise, and repeat what was trained.
         """
+        memory = self._session.memory
+        if not memory.get(_KEY):
+            memory.keep(_KEY, rungs=self._found())
+        return list((memory.get(_KEY) or {})["rungs"])
+
+    def _found(self) -> list[dict[str, float]]:
         whole = self._look({})
         if whole is None:
             return []
@@ -73,10 +81,12 @@ class Narrow:
 
     def _steps(self, whole: Probe) -> list[list[_Step]]:
         """Return what each layer's steps gain, the gentler step first."""
+        if not graph.has_graph(self._session.model):
+            return []  # the ladder's first row says that such a model cannot be trained on
         model = self._session.trained.model(self._start)
-        size = {x.name: x.count_params() for x in shrink.layers_of(model)}
+        work = {layer.name: _work(layer) for layer in shrink.layers_of(model)}
         found = []
-        for name in sorted(size, key=lambda n: -size[n])[:_MOST]:
+        for name in sorted(work, key=lambda n: -work[n])[:_MOST]:
             before, steps = whole, []
             for share in _SHARES:
                 seen = self._look({name: share}) if self._has_time() else None
@@ -109,6 +119,12 @@ class Narrow:
             return session.bench.probe(file, recipe, make, timed=True)
         except (WorkerError, UserError):
             return None
+
+
+def _work(layer: Any) -> int:
+    """Return about how many multiplications a layer does for one row."""
+    places = [size or 1 for size in layer.output.shape[1:-1]]
+    return int(layer.count_params()) * math.prod(places)
 
 
 def _in_order(layers: list[list[_Step]]) -> list[_Step]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from nb_optimizer.core import events as ev
+from nb_optimizer.core import journal
 from nb_optimizer.core.compression import ladder, narrow, shrink
 from nb_optimizer.core.compression.recipe import Recipe
 
@@ -54,16 +56,19 @@ def test_single_layers_get_narrower_and_are_read_back(compress, trained):
 def test_a_look_leaves_nothing_but_its_figures(compress, monkeypatch):
     seen = []
 
-    def rungs(self):
+    def found(self):
         first = shrink.layers_of(self._session.model)[0].name
         seen.extend([self._look({}), self._look({first: 0.5}), self._look({"unknown": 0.5})])
         seen.append(sorted(p.name for p in self._session.path.glob("*.tflite")))
         return []
 
-    monkeypatch.setattr(narrow.Narrow, "rungs", rungs)
+    monkeypatch.setattr(narrow.Narrow, "_found", found)
     result = compress(budget="50%", target="latency", time="24s", epochs=1)
     whole, less, unknown, files = seen
     assert whole.speed > 0 and less.speed > 0 and less.change > whole.change >= 0
     assert unknown is None
     assert not any("narrow" in name or "probe" in name for name in files)
     assert any(row.recipe.get("shrink") for row in result.rows)  # no rungs: all layers alike
+    kept = [e for e in journal.read(result.path / journal.FILE)[0] if isinstance(e, ev.Kept)]
+    assert [e.values for e in kept if e.key == "rungs"] == [{"rungs": []}]  # for a resume
+    assert sum(e.key.startswith("probe narrow") for e in kept) == 2
