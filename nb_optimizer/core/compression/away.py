@@ -88,7 +88,7 @@ class _Following(Follower):
         for event in events:
             session.record.apply(event)
         if events:
-            self._guard(lambda: session.watcher.show(session.result))
+            session.watcher.show(session.result)
         try:
             session.watcher.pulse()
         except StoppedError:
@@ -108,7 +108,7 @@ class _Following(Follower):
         if record.status == RUNNING:
             found = read_record(self._session.path)
             record.status, record.reason = found.status, found.reason
-        self._guard(lambda: self._session.watcher.show(self._session.result))
+        self._session.watcher.show(self._session.result)
 
 
 def _prepared(session: Compressing) -> Job:

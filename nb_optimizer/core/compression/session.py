@@ -21,7 +21,7 @@ from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
 from nb_optimizer.core.compression.trained import Trained
-from nb_optimizer.core.compression.watcher import StoppedError, Watcher
+from nb_optimizer.core.compression.watcher import Guarded, StoppedError, Watcher
 from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.devices import strategy
 from nb_optimizer.core.errors import UserError
@@ -63,7 +63,7 @@ class Compressing:
         key: str = "",
     ) -> None:
         self.plan, self.model, self.view = plan, model, view
-        self.watcher = watcher or Watcher()
+        self.watcher = Guarded(watcher or Watcher())
         self.recipe = recipe
         self.recipes = plan.recipes() if recipe is None else [_recipe(recipe)]
         checks.check_model(model)

@@ -8,9 +8,13 @@ import pytest
 import nb_optimizer as nbo
 from nb_optimizer.core.compression import bench, workers
 from nb_optimizer.core.compression.flatfile import FlatFile
+from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.ptq import FORMATS
 from nb_optimizer.core.compression.runtime import Served
+from nb_optimizer.core.compression.session import Compressing
+from nb_optimizer.core.compression.watcher import Watcher
 from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.store import Store
 
 
 def test_every_number_format_gives_a_file_that_runs(compress, sets, trained, tmp_path):
@@ -131,6 +135,22 @@ def test_a_full_disk_is_told_and_loses_nothing(compress, monkeypatch):
     result = compress(quantize="int8")
     assert result.baseline.score > 0.5
     assert "No space left on device" in result.rejected[0].reason
+
+
+def test_a_failing_picture_is_told_once_and_ends_nothing(sets, trained, tmp_path, caplog):
+    class Broken(Watcher):
+        def show(self, *_):
+            return {}["canvas"]
+
+        begin = pulse = show
+
+    plan = CompressPlan(quantize="dynamic")
+    session = Compressing(plan, trained, sets[1], store=Store(tmp_path), watcher=Broken())
+    result = session.run()
+    assert result.status == "completed" and result.best.name == "dynamic"
+    assert [r.getMessage() for r in caplog.records if "could not show" in r.getMessage()] == [
+        "nb_optimizer could not show the run (KeyError: 'canvas')"
+    ]
 
 
 def test_models_without_a_graph_get_number_formats_only(compress, sets):
