@@ -26,9 +26,14 @@ print("planned:", run.record.planned_epochs)
 # (ipykernel's issue 1554). While a cell trains, our own look for messages must find it. Once in 60
 # runs the page heard no more of a training, for an unknown reason: these get another chance.
 NEEDS_WAKING = ("7.0.1", "7.3.0")
-AGAIN = pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError"])
+UNREAD = "the cell has not begun to train"
+AGAIN = pytest.mark.flaky(reruns=1, only_rerun=["TimeoutError", UNREAD])
 KERNELS = [pytest.param(v, marks=AGAIN if v in NEEDS_WAKING else ()) for v in VERSIONS]
-CONNECT = "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.reconnect()"
+# Where the kernel has left the question of the server itself unread, this promise is never kept.
+CONNECT = """() => Promise.race([
+    window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.reconnect(),
+    new Promise(resolve => setTimeout(resolve, 5000)),
+])"""
 DEEDS = (
     "pause",
     "resume",
@@ -54,8 +59,8 @@ def train(page, folder, version):
                 return
             page.wait_for_timeout(250)
         if version in NEEDS_WAKING:
-            page.evaluate(f"async () => {{ await {CONNECT}; }}")
-    pytest.fail("the cell has not begun to train")
+            page.evaluate(CONNECT)
+    pytest.fail(UNREAD)
 
 
 def wait_for_next_epoch(page):
