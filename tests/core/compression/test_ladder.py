@@ -63,7 +63,7 @@ def test_a_look_leaves_nothing_but_its_figures(compress, monkeypatch):
         return []
 
     monkeypatch.setattr(narrow.Narrow, "_found", found)
-    result = compress(budget="50%", target="latency", time="24s", epochs=1)
+    result = compress(budget="50%", target="latency", time="14s", epochs=1)
     whole, less, unknown, files = seen
     assert whole.speed > 0 and less.speed > 0 and less.change > whole.change >= 0
     assert unknown is None
