@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
 from nb_optimizer.core.events import Event
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.core.training.control import Control
+
+_log = logging.getLogger(__name__)
+
+
+class Guard:
+    """Calls something of a view: its failure is told once and never reaches the work."""
+
+    def __init__(self) -> None:
+        self.problems: list[str] = []
+
+    def __call__(self, call: Callable[[], object]) -> None:
+        """Call it; anything but an interrupt of the user ends here."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - the one place: no picture may stop the work
+            text = f"{type(error).__name__}: {error}"
+            if text not in self.problems:
+                self.problems.append(text)
+                _log.warning("nb_optimizer could not show the run (%s)", text, exc_info=error)
 
 
 class View(Protocol):

@@ -16,10 +16,9 @@ from nb_optimizer.core.devices.job import Job, Request
 from nb_optimizer.core.devices.launch import LocalProcess, prepare, wait
 from nb_optimizer.core.errors import UserError
 from nb_optimizer.core.journal import FILE
-from nb_optimizer.core.plan import TrainPlan
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.core.store import read_record
-from nb_optimizer.core.training.session import Training
+from nb_optimizer.core.watching import Guard
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.result import CompressionResult
@@ -47,7 +46,7 @@ def elsewhere(session: Compressing) -> CompressionResult:
             undo.callback(shutil.rmtree, session.path, ignore_errors=True)
         job = _prepared(session)
         undo.pop_all()
-    guard = Training(TrainPlan(), store=session.store).guard
+    guard = Guard()
     follower = _Following(session, job, LocalProcess(job, _MODULE), guard)
     try:
         wait(follower, guard, sys.stdout.write)

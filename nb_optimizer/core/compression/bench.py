@@ -126,6 +126,10 @@ class Bench:
 
     # ---- files
 
+    def scratch(self, name: str) -> Path:
+        """Return where a file may lie that is not kept."""
+        return self._work / name
+
     def quantize(self, source: Path, target: Path, recipe: Recipe, model: Any) -> str:
         """Write ``source`` in the recipe's number format to ``target``; return who did it."""
         request = {
@@ -162,7 +166,7 @@ class Bench:
         if known := self._memory.get(key):
             return Probe(known["drop"], known["change"], known.get("speed", 0.0))
         make()
-        path = self._work / "probe.tflite"
+        path = self.scratch("probe.tflite")
         self.quantize(source, path, recipe, None)
         answer, out = self._measure(
             path, self.float_file if timed else None, seconds=_SECONDS if timed else 0.0

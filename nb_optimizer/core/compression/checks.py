@@ -45,7 +45,5 @@ def trains_here(session: Compressing) -> bool:
     if not graph.has_graph(session.model) or session.train is None:
         return False
     recipes = session.recipes
-    mine = [
-        r for r in recipes if r.trains and (r.engine != "tfmot" or r.shrink or r.widths or r.start)
-    ]
+    mine = [r for r in recipes if r.trains and (r.engine != "tfmot" or r.narrows or r.start)]
     return session.plan.searches or bool(mine)

@@ -26,6 +26,7 @@ _SLACK = 2.0  # training with rounding may heal this many times the allowed loss
 _FAR = 4.0  # and much longer training this many times
 _LONGER = (4, 2)  # times as many epochs, where they fit into
 _REST = 0.8  # of the time that is left
+_WHOLE = Recipe()  # from which nothing was taken away
 _MISSES = 2  # rungs that may lose too much before the ladder ends
 
 
@@ -58,10 +59,15 @@ class Ladder:
         while self._missed is not None:
             self._finish(self._longer(self._missed))
 
-    def _climb(self, rungs: list[Recipe], epochs: int | None = None) -> list[Recipe]:
-        """Go up until too many rungs lose too much; return the good ones, the best last."""
+    def _climb(
+        self, rungs: list[Recipe], passed: Recipe = _WHOLE, epochs: int | None = None
+    ) -> list[Recipe]:
+        """Go up from what has ``passed`` until too many rungs lose too much.
+
+        Returns the good ones, the best last.
+        """
         good: list[Recipe] = []
-        passed, misses, left = Recipe(), 0, list(rungs)
+        misses, left = 0, list(rungs)
         while left and misses < _MISSES:
             if good and self._session.seconds_left() < _FINISH * self._plan.seconds:
                 break
@@ -100,7 +106,7 @@ class Ladder:
             self._missed = row if near else None
             return []
         beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
-        return [self._fastest(row), *self._climb(beyond, recipe.epochs)]
+        return [self._fastest(row), *self._climb(beyond, recipe, recipe.epochs)]
 
     def _leads(self, missed: Row) -> bool:
         """Whether a rung that lost too much would be the best, if it lost less."""

@@ -3,9 +3,9 @@
 Kernels work on blocks of channels, so half a layer's channels can gain nearly all or nothing of
 the time that arithmetic promises: it is measured. Each layer alone, with half its channels and
 with a quarter, is timed beside the float file, and the change of its outputs tells what it would
-cost. The rungs add these steps up, the cheapest for the time they gain first. After Yang et al.
-2018, "NetAdapt: Platform-Aware Neural Network Adaptation for Mobile Applications", which measures
-so, but trains after every look.
+cost. The rungs add these steps up, the cheapest for the time they gain first. The idea of choosing
+widths by measured speed is that of Yang et al. 2018, "NetAdapt: Platform-Aware Neural Network
+Adaptation for Mobile Applications"; there each proposal is trained for a while, here rungs only.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ class Narrow:
         recipe = Recipe(
             quantize=self._form.quantize, widths=widths, start=self._start.to_dict(), epochs=0
         )
-        file = session.path / "work" / "narrow.tflite"
+        file = session.bench.scratch("narrow.tflite")
 
         def make() -> None:
             model = session.trained.model(self._start)

@@ -43,9 +43,13 @@ class Recipe:
     @property
     def trains(self) -> bool:
         """Whether making it needs training data."""
-        given = (self.widths, self.layers)
-        steps = (self.tune, self.shrink, self.prune, self.cluster, self.qat, *given)
+        steps = (self.tune, self.narrows, self.prune, self.cluster, self.qat, self.layers)
         return any(steps)
+
+    @property
+    def narrows(self) -> bool:
+        """Whether channels are taken away."""
+        return bool(self.shrink or self.widths)
 
     @property
     def teacher(self) -> Recipe | None:

@@ -186,7 +186,7 @@ class Trained:
         from nb_optimizer.core.compression import tfmot  # noqa: PLC0415 - as needed
 
         start = Recipe.from_dict(recipe.start) if recipe.start else None
-        if start is None and (recipe.shrink or recipe.widths):  # TF-MOT has none of its own
+        if start is None and recipe.narrows:  # TF-MOT has none of its own
             start = Recipe(shrink=recipe.shrink, widths=recipe.widths, epochs=recipe.epochs)
         model = self.model(start) if start else self._session.model
         lesson = self.tuning.lesson(self._teacher(recipe))

@@ -24,7 +24,7 @@ from nb_optimizer.core.training.call import FitCall
 from nb_optimizer.core.training.fit import Fit
 from nb_optimizer.core.training.precision import check_precision, precision_scope
 from nb_optimizer.core.training.settings import CHECKPOINT_SECONDS
-from nb_optimizer.core.watching import ViewFactory, silent
+from nb_optimizer.core.watching import Guard, ViewFactory, silent
 
 _log = logging.getLogger(__name__)
 _FEW = 4  # positional arguments of ``evaluate`` and ``predict``, before any callbacks
@@ -70,7 +70,7 @@ class Training:
         self.view = view
         self.checkpoint_seconds = checkpoint_seconds
         self.run = run or RunResult()
-        self.problems: list[str] = []
+        self.guard = Guard()
         self.direction = ""  # of the monitored metric, where its name does not tell it
         self.on_fit_end: Callable[[], object] = lambda: None  # may raise to leave the block
         self._quiet = quiet
@@ -108,16 +108,6 @@ class Training:
     def current(self) -> Fit | None:
         """The ``fit`` that runs now."""
         return self._current
-
-    def guard(self, call: Callable[[], object]) -> None:
-        """Call something of a view; its failure is told once and never reaches training."""
-        try:
-            call()
-        except Exception as error:  # noqa: BLE001 - the one place: no picture may stop a training
-            text = f"{type(error).__name__}: {error}"
-            if text not in self.problems:
-                self.problems.append(text)
-                _log.warning("nb_optimizer could not show the run (%s)", text, exc_info=error)
 
     def forget(self, fit: Fit) -> None:
         """Remove the traces of a fit that failed before it began."""

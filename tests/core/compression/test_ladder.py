@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
 from nb_optimizer.core.compression import ladder, narrow, shrink
+from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.row import Row
 
 
 def steps(layer, *pairs):
@@ -27,8 +31,47 @@ def test_after_a_layer_that_cannot_be_narrower_the_others_go_on():
     rungs = [Recipe(widths=w) for w in (a, ab, abc)]
     left = ladder._around(rungs[0], rungs[1], rungs[2:])
     assert [r.widths for r in left] == [{"a": 0.75, "c": 0.5}]
+    # What was trained for longer has passed, so its layers stay as narrow as they are.
+    healed = Recipe(widths=a, epochs=64, quantize="int8")
+    assert [r.widths for r in ladder._around(healed, rungs[1], rungs[2:])] == [
+        {"a": 0.75, "c": 0.5}
+    ]
     assert ladder._around(Recipe(), rungs[0], [Recipe(widths={"a": 0.75})]) == []
     assert ladder._is_narrower(rungs[2], rungs[1]) and not ladder._is_narrower(rungs[1], rungs[1])
+
+
+def climbed(rungs, loses):
+    """Return the widths and epochs of a climb over ``rungs``; ``loses`` tells the loss of each."""
+    plan = CompressPlan(budget="1%", target="latency", time="600s")
+    made = []
+
+    def attempt(recipe, **_):
+        made.append((recipe.widths, recipe.epochs))
+        status = "measured" if (drop := loses(recipe)) <= plan.allowed_loss else "rejected"
+        return Row(1, recipe.to_dict(), drop=drop, status=status, seconds=10.0)
+
+    search = SimpleNamespace(attempt=attempt, base=None, epochs=lambda *_: 16)
+    result = SimpleNamespace(rows=[])
+    session = SimpleNamespace(plan=plan, seconds_left=lambda: 600.0, result=result)
+    climber = ladder.Ladder(search, session, Recipe(quantize="int8"), [])
+    climber._rungs = rungs
+    climber._climb(rungs)
+    while climber._missed is not None:
+        climber._longer(climber._missed)
+    return made
+
+
+def test_what_longer_training_has_healed_stays_narrow_when_the_next_rung_fails():
+    widths = [{"a": 0.5}, {"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5, "c": 0.5}]
+
+    def loses(recipe):
+        if "b" in recipe.widths or not recipe.widths.get("a"):
+            return 0.2
+        return 0.03 if recipe.epochs < 64 else 0.005
+
+    made = climbed([Recipe(widths=w) for w in widths], loses)
+    healed = made.index(({"a": 0.5}, 64))
+    assert made[healed + 1 :] == [({"a": 0.5, "b": 0.5}, 64), ({"a": 0.5, "c": 0.5}, 64)]
 
 
 def test_between_two_shares_there_is_one():
@@ -63,7 +106,8 @@ def test_a_look_leaves_nothing_but_its_figures(compress, monkeypatch):
         return []
 
     monkeypatch.setattr(narrow.Narrow, "_found", found)
-    result = compress(budget="50%", target="latency", time="14s", epochs=1)
+    monkeypatch.setattr(ladder, "_SHARES", (0.4,))
+    result = compress(budget="50%", target="latency", time="60s", epochs=1)
     whole, less, unknown, files = seen
     assert whole.speed > 0 and less.speed > 0 and less.change > whole.change >= 0
     assert unknown is None

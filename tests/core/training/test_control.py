@@ -248,4 +248,4 @@ def test_a_broken_view_never_stops_training(train, model, data, recorder):
     with handle as run:
         model().fit(*data, epochs=2)
     assert run.status == "completed"
-    assert handle.problems == ["RuntimeError: the picture fell off the wall"]
+    assert handle.guard.problems == ["RuntimeError: the picture fell off the wall"]
