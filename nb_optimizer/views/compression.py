@@ -95,7 +95,10 @@ def _charts(result: CompressionResult, *, in_panel: bool) -> list[str]:
     made = [r for r in _chosen(result, _DRAWN) if r.status != FAILED]
     pictures = []
     for kind in (size, "latency"):
-        picture = scatter(made, result.record.picks, kind, say.allowed(result), clicks=in_panel)
+        picture = scatter(
+            made, result.record.picks, kind, say.allowed(result),
+            unit=say.unit(result), clicks=in_panel,
+        )  # fmt: skip
         spoken = f"{say.AXES[kind]} against loss of {say.metric(result)} of {len(made)} files"
         show = html.inline if in_panel else html.image
         pictures.append(show(picture, spoken, 420))

@@ -11,7 +11,8 @@ from nb_optimizer.views import html_parts as html
 _WIDTH, _HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 34
 _TEXT, _MADE, _REFUSED, _LINE = "#777", "#3b82f6", "#8a8a8a", "#d9730d"
-_PICKS = {"quality": "Q", "balanced": "B", "compact": "C"}
+_PICKS = ("quality", "balanced", "compact")
+_ROOM = 110  # for the longest names of picks, at the right edge
 _TITLES = {
     "size": "size of the file against loss",
     "gzip": "size after gzip against loss",
@@ -20,13 +21,19 @@ _TITLES = {
 _TICKS = (1, 2, 3, 5, 10, 20, 30, 50, 100)
 
 
-def scatter(
-    rows: Sequence[Row], picks: Mapping[str, int], kind: str, budget: float, *, clicks: bool = False
+def scatter(  # noqa: PLR0913 - what a picture shows, and how
+    rows: Sequence[Row],
+    picks: Mapping[str, int],
+    kind: str,
+    budget: float,
+    *,
+    unit: str = "pt",
+    clicks: bool = False,
 ) -> str:
     """Return the chart of ``rows``: ``kind`` is ``size``, ``gzip`` or ``latency``.
 
     The horizontal axis says how many times smaller (or faster) than float, on a logarithmic
-    scale; the vertical one is the loss in points, downwards, so that up and right is better.
+    scale; the vertical one is the loss in ``unit``, downwards, so that up and right is better.
     For ``clicks``, each dot carries the number of its row as ``data-row``.
     """
     points = [(r, _gain(r, rows[0], kind)) for r in rows]
@@ -36,7 +43,7 @@ def scatter(
     body = [_axes(place, kind), _budget(place, budget)]
     draw = _clickable if clicks else _dot
     body += [draw(place, row, gain, picks) for row, gain in points]
-    head = f'<text x="4" y="16" font-weight="bold">{_TITLES[kind]}</text>'
+    head = f'<text x="4" y="16" font-weight="bold">{_TITLES[kind]}, {unit}</text>'
     box = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     look = f'fill="{_TEXT}" font-family="sans-serif" font-size="11"'
     inner = head + "".join(body)
@@ -91,7 +98,7 @@ def _axes(place: _Place, kind: str) -> str:
     step = _step(place.worst - place.best)
     for i in range(math.ceil(place.best / step), math.floor(place.worst / step) + 1):
         at = place.y(i * step)
-        label = f"{-100 * i * step:+g}" if i else "0"
+        label = f"{100 * i * step:+g}" if i else "0"
         parts.append(f'<text x="{_LEFT - 5}" y="{at + 4}" text-anchor="end">{label}</text>')
         parts.append(_path(f"M{_LEFT} {at}H{_WIDTH - _RIGHT}", _TEXT, 0.2))
     name = "faster than float" if kind == "latency" else "smaller than float"
@@ -102,7 +109,8 @@ def _axes(place: _Place, kind: str) -> str:
 def _budget(place: _Place, budget: float) -> str:
     at = place.y(budget)
     dashed = f'stroke="{_LINE}" stroke-dasharray="5 4"'
-    label = f'<text x="{_WIDTH - _RIGHT}" y="{at - 4}" text-anchor="end" fill="{_LINE}">'
+    # At the left and below: the smallest files come close to the line from above, at the right.
+    label = f'<text x="{_LEFT + 4}" y="{at + 13}" fill="{_LINE}">'
     return f'<path d="M{_LEFT} {at}H{_WIDTH - _RIGHT}" {dashed}/>{label}allowed loss</text>'
 
 
@@ -121,10 +129,11 @@ def _dot(place: _Place, row: Row, gain: float, picks: Mapping[str, int]) -> str:
     low, high = place.y(row.drop_low), place.y(row.drop_high)
     bar = _path(f"M{x} {low}V{high}", _MADE, 0.5)
     dot = f'<circle cx="{x}" cy="{y}" r="4" fill="{_MADE}"/>'
-    letters = "".join(letter for name, letter in _PICKS.items() if picks.get(name) == row.number)
-    ends = x > _WIDTH - _RIGHT - 30  # the letters would leave the picture
-    side = f'x="{x - 9}" text-anchor="end"' if ends else f'x="{x + 7}"'
-    label = f'<text {side} y="{y - 6}" font-weight="bold">{letters}</text>' if letters else ""
+    named = [name for name in _PICKS if picks.get(name) == row.number]
+    told = "all three picks" if len(named) == len(_PICKS) else ", ".join(named)
+    ends = x > _WIDTH - _RIGHT - _ROOM  # the names would leave the picture
+    side = f'x="{x - 9}" text-anchor="end"' if ends else f'x="{x + 9}"'
+    label = f'<text {side} y="{y - 6}" font-weight="bold">{told}</text>' if told else ""
     ring = ""
     if picks.get("best") == row.number:
         ring = f'<circle cx="{x}" cy="{y}" r="8" fill="none" stroke="#b05cc8" stroke-width="2"/>'

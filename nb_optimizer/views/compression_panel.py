@@ -196,11 +196,9 @@ def open_panel(result: CompressionResult) -> ipywidgets.Widget:
 
 def table(result: CompressionResult) -> dict[str, Any]:
     """Return all rows as a table for the page: numbers stay numbers, so that they sort."""
-    relative = say.is_relative(result)
-    unit = "%" if relative else "pt"
     fast = all(r.latency_ms < 1 for r in result.rows)
     time, scale = ("latency, µs", 1e3) if fast else ("latency, ms", 1.0)
-    head = ["model", "file, KB", "gzip, KB", say.metric(result), f"loss, {unit}", time]
+    head = ["model", "file, KB", "gzip, KB", say.metric(result), f"loss, {say.unit(result)}", time]
     rows = [_row(r, result, scale) for r in result.rows]
     return {"head": [*head, "", "why not"], "rows": rows}
 

@@ -49,6 +49,11 @@ def loss(value: float, relative: bool) -> str:  # noqa: FBT001 - one of two unit
     return f"{100 * value:+.2f}" + (" %" if relative else " pt")
 
 
+def unit(result: CompressionResult) -> str:
+    """Return the unit of a loss, for the head of a column or of a chart."""
+    return "%" if is_relative(result) else "pt"
+
+
 def cells(row: Row, base: Row, result: CompressionResult) -> list[str]:
     """Return the cells of one row under ``COLUMNS``."""
     name = words.one_line(row.name, 60)
@@ -148,7 +153,11 @@ def meaning(result: CompressionResult) -> list[str]:
     gains += [f"{times(base.gzip_bytes, row.gzip_bytes)} after gzip"]
     gains += [f"{row.speedup:.1f}x as fast as float"] if row.speedup else []
     told = [f"recommended: {row.name} ({', '.join(gains)})"]
-    told += [f"{n}: {by_number[k].name}" for n, k in result.record.picks.items() if n != "best"]
+    others = {n: k for n, k in result.record.picks.items() if n != "best"}
+    if len(others) > 1 and set(others.values()) == {row.number}:
+        told.append(f"also the {', '.join(others)} pick")
+    else:
+        told += [f"{name}: {by_number[number].name}" for name, number in others.items()]
     lines = ["; ".join(told)]
     if row.drop > allowed(result) and "max_size" not in result.record.begin.options:
         lines.append(

@@ -62,6 +62,13 @@ def test_what_matters_is_told(render):
         assert words in page, words
 
 
+def test_one_file_that_is_every_pick_is_named_once():
+    every = {"best": 1, "quality": 1, "balanced": 1, "compact": 1}
+    text = repr(shown(ROWS, every))
+    assert "also the quality, balanced, compact pick" in text and "compact: int8" not in text
+    assert "balanced: int8" in repr(shown(ROWS, {**every, "compact": 0}))
+
+
 def test_the_charts_are_sound_pictures():
     page = shown(ROWS, PICKS)._repr_html_()
     pictures = re.findall(r"base64,([^\"]+)", page)
@@ -69,7 +76,7 @@ def test_the_charts_are_sound_pictures():
     for picture in pictures:
         root = ET.fromstring(base64.b64decode(picture))  # noqa: S314 - our own
         texts = [t.text for t in root.iter("{http://www.w3.org/2000/svg}text")]
-        assert "allowed loss" in texts and "Q" in texts
+        assert "allowed loss" in texts and "quality" in texts
         rings = [c for c in root.iter("{http://www.w3.org/2000/svg}circle") if c.get("r") == "8"]
         assert len(rings) == 1
 

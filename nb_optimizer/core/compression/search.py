@@ -99,7 +99,8 @@ class Search:
     def _choose_format(self) -> Recipe:
         """Return what behind every rung comes: of equally small 8-bit formats the gentlest.
 
-        For the target latency it is the fastest.
+        For the target latency it is the fastest. For gzip it is ``dynamic`` where that serves: its
+        activations stay float, so that few values need no training with rounding on top.
         """
         rows = [r for r in self._session.result.rows if r.status != FAILED and r.number]
         every = [r for r in rows if r.recipe.get("quantize") in _EIGHT and not _has_four(r)]
@@ -111,8 +112,12 @@ class Search:
         else:
             least = min(r.cost(self._target) for r in every)
             equal = [r for r in every if r.cost(self._target) <= _EQUAL * least]
-            chosen = min(equal, key=lambda r: r.drop)
+            chosen = min(equal, key=self._harm)
         return Recipe.from_dict(chosen.recipe)
+
+    def _harm(self, row: Row) -> tuple[bool, float]:
+        spares = self._target == "gzip" and row.recipe["quantize"] == "dynamic"
+        return not (spares and row.drop <= self._plan.allowed_loss), row.drop
 
     def _mixed(self, base: Recipe) -> None:
         session = self._session

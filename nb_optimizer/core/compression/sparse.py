@@ -1,8 +1,8 @@
 """The smallest model after gzip: how sparse it can be with a few shared values.
 
-A rung is pruned to a share, layer by layer, and then takes few different values; the layers that
-hold few of the weights take more of them, for there they cost nothing, and the last layer, which
-is not pruned, too. While rungs stay within the
+A rung is pruned to a share, layer by layer, and then takes few different values: sixteen, and
+eight where sixteen leave room. The layers that hold few of the weights take more of them, for
+there they cost nothing, and the last layer, which is not pruned, too. While rungs stay within the
 allowed loss they get sparser, each begun with the one before; while none does they get denser; in
 the end the search halves what lies between.
 """
@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 _DENSITY = 0.14  # of the first rung: share of the weights that stay
 _FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # steps of the density, and where a gap is closed
 _DENSEST, _SPARSEST = 0.5, 0.01
-_CLUSTERS = (8, 16)
+_CLUSTERS = (16, 8)
+_ROOM = 0.5  # of the allowed loss, up to which fewer values are tried
 _FINER, _FINEST = 4, 64  # times as many values for small layers, and what a file has one scale for
 _MINOR = 0.1  # of all weights, for a layer that counts as small
 _SHARE, _EPOCHS = 0.16, 40  # of the time, and epochs at most, for pruning one rung
@@ -71,12 +72,14 @@ class Sparse:
             return None
         if row.drop > _HEAL * self._allowed:
             return False
-        static = rung.quantize == "int8"  # dynamic formats round activations as they come
+        static, held = rung.quantize == "int8", False  # else activations are rounded as they come
         for count in _CLUSTERS:
             shared = replace(rung, cluster=count, values=self._finer(count), qat=static)
-            if self._search.attempt(shared).status == MEASURED:
-                return True
-        return False
+            row = self._search.attempt(shared)
+            held = held or row.status == MEASURED
+            if row.status != MEASURED or row.drop > _ROOM * self._allowed:
+                break
+        return held
 
     def _finer(self, count: int) -> dict[str, int]:
         whole = sum(k.size for k in self._chosen)

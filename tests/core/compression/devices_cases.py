@@ -1,6 +1,7 @@
 """Compresses on two and three logical CPUs and on one device; prints what came out as JSON.
 
-Run by ``test_compress_devices.py``: TensorFlow divides a processor only once in a process.
+Run by ``test_compress_devices.py`` as ``devices_cases.py native`` and ``... search [tfmot]``:
+TensorFlow divides a processor only once in a process.
 """
 
 from __future__ import annotations
@@ -47,38 +48,47 @@ def made(model, **options):
     }
 
 
-def main():
-    divide_cpu(3)
+def on_both(model, **options):
+    return {devices: made(model, devices=devices, **options) for devices in ("cpu:2", "none")}
+
+
+def native():
     adam, sgd = net(keras.optimizers.Adam(0.01)), net(keras.optimizers.SGD(0.1, momentum=0.9))
-    cases = [
-        ("prune, cluster and round", sgd, {"prune": 0.5, "cluster": 8, "quantize": "qat"}),
-        ("shrink", adam, {"shrink": 0.3}),
-        ("tuned before", adam, {"recipe": TUNED}),
-    ]
-    if sys.argv[1]:
-        cases.append(("tfmot", adam, {"prune": 0.5, "cluster": 8, "engine": "tfmot"}))
     before = [w.copy() for w in adam.get_weights()]
     found = {
-        name: {d: made(model, devices=d, **options) for d in ("cpu:2", "none")}
-        for name, model, options in cases
+        "prune, cluster and round": on_both(sgd, prune=0.5, cluster=8, quantize="qat"),
+        "shrink": on_both(adam, shrink=0.3),
+        "tuned before": on_both(adam, recipe=TUNED),
+        "three": made(adam, prune=0.5, devices="cpu:3"),
     }
-    if sys.argv[1]:
-        found["tfmot round"] = made(adam, quantize="qat", engine="tfmot", devices="cpu:2")
-    found["three"] = made(adam, prune=0.5, devices="cpu:3")
+    pairs = zip(before, adam.get_weights(), strict=True)
+    return {**found, "untouched": all((a == b).all() for a, b in pairs)}
+
+
+def searched(model):
     search = nbo.compress(
-        adam, data=(x[450:], y[450:]), train=(x[:450], y[:450]), directory=Path("there"),
+        model, data=(x[450:], y[450:]), train=(x[:450], y[:450]), directory=Path("there"),
         budget="90%", target="gzip", time="12s", epochs=1, devices="cpu:2", live="off",
     )  # fmt: skip
-    found["search"] = {
+    return {
         "trained": sum(bool(c.recipe.get("prune")) for c in search.candidates),
         "notes": [n.text for n in search.record.notes],
         "runs": sum(p.name.startswith("train") for p in Path("there").glob("runs/*")),
     }
-    pairs = zip(before, adam.get_weights(), strict=True)
-    found["untouched"] = all((a == b).all() for a, b in pairs)
+
+
+def main(part, engine=""):
+    divide_cpu(3)
+    found = native() if part == "native" else {}
+    if part == "search":
+        adam = net(keras.optimizers.Adam(0.01))
+        found["search"] = searched(adam)
+        if engine:
+            found["tfmot"] = on_both(adam, prune=0.5, cluster=8, engine=engine)
+            found["tfmot round"] = made(adam, quantize="qat", engine=engine, devices="cpu:2")
     print(json.dumps(found))  # noqa: T201 - read by the tests
 
 
 if __name__ == "__main__":
     warnings.simplefilter("ignore")
-    main()
+    main(*sys.argv[1:])

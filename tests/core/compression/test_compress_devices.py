@@ -3,11 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,24 +10,15 @@ import pytest
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.errors import UserError
 
-SCRIPT = Path(__file__).with_name("devices_cases.py")
-ROOT = Path(__file__).parents[3]
 NEAR = 1e-5
 TFMOT = importlib.util.find_spec("tensorflow_model_optimization") is not None
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory):
-    done = subprocess.run(
-        [sys.executable, str(SCRIPT), "tfmot" if TFMOT else ""],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=tmp_path_factory.mktemp("process"),
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return json.loads(done.stdout.strip().splitlines()[-1])
+def found(in_fresh_process):
+    script, engine = "compression/devices_cases.py", ["tfmot"] if TFMOT else []
+    answers = [in_fresh_process(script, *part) for part in (["native"], ["search", *engine])]
+    return {name: case for answer in answers for name, case in answer().items()}
 
 
 def assert_equal(case):

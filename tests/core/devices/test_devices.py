@@ -9,13 +9,19 @@ NEAR = 1e-5  # relative, for metrics; absolute, for weights
 
 
 @pytest.fixture(scope="module")
-def found(in_fresh_process):
-    return in_fresh_process("cases.py", "2")
+def answers(in_fresh_process):
+    """Both processes, at work at the same time."""
+    return {devices: in_fresh_process("devices/cases.py", devices) for devices in ("2", "4")}
 
 
 @pytest.fixture(scope="module")
-def found_on_four(in_fresh_process):
-    return in_fresh_process("cases.py", "4")
+def found(answers):
+    return answers["2"]()
+
+
+@pytest.fixture(scope="module")
+def found_on_four(answers):
+    return answers["4"]()
 
 
 def assert_equal(case):

@@ -54,23 +54,25 @@ def names():
     return {"x": x, "y": (x.sum(axis=1) > 2).astype("int32"), "made": made}
 
 
-def searched(store, names, each, source, ranges, **more):
+def searched(folder, names, source, ranges, **more):
+    """Return the searches with two devices and with one for each trial, run at the same time."""
     from nb_optimizer.views import search
 
     cell = Cell(source, [parse(n, r) for n, r in ranges.items()])
-    plan = TunePlan(on="val_loss", workers="1", seed=4, devices_per_trial=each, **more)
-    return search.follow(begin(plan, cell, store, names), "off")
+    begun = {
+        each: begin(
+            TunePlan(on="val_loss", workers="1", seed=4, devices_per_trial=each, **more),
+            cell, Store(folder / f"on{each}"), names,
+        )
+        for each in (2, 1)
+    }  # fmt: skip
+    return {each: search.follow(one, "off") for each, one in begun.items()}
 
 
 @pytest.fixture(scope="module")
 def kinds(names, tmp_path_factory):
     ranges = {"how": "sgd|adam|uneven|accumulates|outside"}
-    return {
-        each: searched(
-            Store(tmp_path_factory.mktemp(f"on{each}")), names, each, CELL, ranges, search="grid"
-        )
-        for each in (2, 1)
-    }
+    return searched(tmp_path_factory.mktemp("kinds"), names, CELL, ranges, search="grid")
 
 
 def trained(found):
@@ -101,11 +103,10 @@ def test_what_is_repaired_is_told_and_what_cannot_be_is_the_trials_reason(kinds)
     assert kinds[1].record.notes == []
 
 
-def test_trials_are_paused_and_revived_on_two_devices_as_on_one(store, names):
+def test_trials_are_paused_and_revived_on_two_devices_as_on_one(tmp_path, names):
     ranges = {"lr": "log(1e-3,1e-1)", "units": "4..32:4"}
-    several, one = (
-        searched(store, names, each, LADDER, ranges, trials=6, fresh=True) for each in (2, 1)
-    )
+    found = searched(tmp_path, names, LADDER, ranges, trials=6)
+    several, one = found[2], found[1]
     assert several.status == "completed", several.reason
     assert re.search('"after":[1-9]', (several.path / "search.jsonl").read_text())
     assert {r.distributed.replicas for r in trained(several)} == {2}
