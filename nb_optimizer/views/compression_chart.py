@@ -12,7 +12,7 @@ _WIDTH, _HEIGHT = 420, 250
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 14, 30, 34
 _TEXT, _MADE, _REFUSED, _LINE = "#777", "#3b82f6", "#8a8a8a", "#d9730d"
 _PICKS = ("quality", "balanced", "compact")
-_ROOM = 110  # for the longest names of picks, at the right edge
+_ROOM, _LINE_HEIGHT = 110, 12  # of the names of picks
 _TITLES = {
     "size": "size of the file against loss",
     "gzip": "size after gzip against loss",
@@ -43,6 +43,7 @@ def scatter(  # noqa: PLR0913 - what a picture shows, and how
     body = [_axes(place, kind), _budget(place, budget)]
     draw = _clickable if clicks else _dot
     body += [draw(place, row, gain, picks) for row, gain in points]
+    body += _names(place, points, picks)
     head = f'<text x="4" y="16" font-weight="bold">{_TITLES[kind]}, {unit}</text>'
     box = f'width="{_WIDTH}" height="{_HEIGHT}" viewBox="0 0 {_WIDTH} {_HEIGHT}"'
     look = f'fill="{_TEXT}" font-family="sans-serif" font-size="11"'
@@ -129,15 +130,28 @@ def _dot(place: _Place, row: Row, gain: float, picks: Mapping[str, int]) -> str:
     low, high = place.y(row.drop_low), place.y(row.drop_high)
     bar = _path(f"M{x} {low}V{high}", _MADE, 0.5)
     dot = f'<circle cx="{x}" cy="{y}" r="4" fill="{_MADE}"/>'
-    named = [name for name in _PICKS if picks.get(name) == row.number]
-    told = "all three picks" if len(named) == len(_PICKS) else ", ".join(named)
-    ends = x > _WIDTH - _RIGHT - _ROOM  # the names would leave the picture
-    side = f'x="{x - 9}" text-anchor="end"' if ends else f'x="{x + 9}"'
-    label = f'<text {side} y="{y - 6}" font-weight="bold">{told}</text>' if told else ""
     ring = ""
     if picks.get("best") == row.number:
         ring = f'<circle cx="{x}" cy="{y}" r="8" fill="none" stroke="#b05cc8" stroke-width="2"/>'
-    return bar + dot + ring + label
+    return bar + dot + ring
+
+
+def _names(
+    place: _Place, points: Sequence[tuple[Row, float]], picks: Mapping[str, int]
+) -> list[str]:
+    """Return the names of the picks beside their dots, none on another."""
+    made: list[str] = []
+    above = 0
+    for row, gain in sorted(points, key=lambda point: point[0].drop):
+        named = [name for name in _PICKS if picks.get(name) == row.number]
+        if not named or row.status != MEASURED:
+            continue
+        x, above = place.x(gain), max(place.y(row.drop) - 6, above + _LINE_HEIGHT)
+        ends = x > _WIDTH - _RIGHT - _ROOM  # the names would leave the picture
+        side = f'x="{x - 10}" text-anchor="end"' if ends else f'x="{x + 10}"'
+        told = "all three picks" if len(named) == len(_PICKS) else ", ".join(named)
+        made.append(f'<text {side} y="{above}" font-weight="bold">{told}</text>')
+    return made
 
 
 def _path(path: str, colour: str, opacity: float) -> str:

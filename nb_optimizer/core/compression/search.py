@@ -99,8 +99,9 @@ class Search:
     def _choose_format(self) -> Recipe:
         """Return what behind every rung comes: of equally small 8-bit formats the gentlest.
 
-        For the target latency it is the fastest. For gzip it is ``dynamic`` where that serves: its
-        activations stay float, so that few values need no training with rounding on top.
+        For the target latency it is the fastest. For gzip it is ``dynamic`` where that serves: it
+        rounds activations by the range that each run has, so that few values need no training
+        with rounding on top.
         """
         rows = [r for r in self._session.result.rows if r.status != FAILED and r.number]
         every = [r for r in rows if r.recipe.get("quantize") in _EIGHT and not _has_four(r)]
