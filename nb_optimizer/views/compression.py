@@ -97,7 +97,7 @@ def _charts(result: CompressionResult, *, in_panel: bool) -> list[str]:
     for kind in (size, "latency"):
         picture = scatter(
             made, result.record.picks, kind, say.allowed(result),
-            unit=say.unit(result), clicks=in_panel,
+            unit=say.unit(say.is_relative(result)), clicks=in_panel,
         )  # fmt: skip
         spoken = f"{say.AXES[kind]} against loss of {say.metric(result)} of {len(made)} files"
         show = html.inline if in_panel else html.image

@@ -142,9 +142,10 @@ def _names(
     """Return the names of the picks beside their dots, none on another."""
     made: list[str] = []
     above = 0
-    for row, gain in sorted(points, key=lambda point: point[0].drop):
+    picked = [p for p in points if p[0].status == MEASURED and p[0].number in picks.values()]
+    for row, gain in sorted(picked, key=lambda point: point[0].drop):
         named = [name for name in _PICKS if picks.get(name) == row.number]
-        if not named or row.status != MEASURED:
+        if not named:
             continue
         x, above = place.x(gain), max(place.y(row.drop) - 6, above + _LINE_HEIGHT)
         ends = x > _WIDTH - _RIGHT - _ROOM  # the names would leave the picture

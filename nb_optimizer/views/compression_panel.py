@@ -198,7 +198,8 @@ def table(result: CompressionResult) -> dict[str, Any]:
     """Return all rows as a table for the page: numbers stay numbers, so that they sort."""
     fast = all(r.latency_ms < 1 for r in result.rows)
     time, scale = ("latency, µs", 1e3) if fast else ("latency, ms", 1.0)
-    head = ["model", "file, KB", "gzip, KB", say.metric(result), f"loss, {say.unit(result)}", time]
+    unit = say.unit(say.is_relative(result))
+    head = ["model", "file, KB", "gzip, KB", say.metric(result), f"loss, {unit}", time]
     rows = [_row(r, result, scale) for r in result.rows]
     return {"head": [*head, "", "why not"], "rows": rows}
 

@@ -46,12 +46,12 @@ def latency(milliseconds: float) -> str:
 
 def loss(value: float, relative: bool) -> str:  # noqa: FBT001 - one of two units
     """Return a loss: in points of a share, or in per cent of the float model's error."""
-    return f"{100 * value:+.2f}" + (" %" if relative else " pt")
+    return f"{100 * value:+.2f} {unit(relative)}"
 
 
-def unit(result: CompressionResult) -> str:
-    """Return the unit of a loss, for the head of a column or of a chart."""
-    return "%" if is_relative(result) else "pt"
+def unit(relative: bool) -> str:  # noqa: FBT001 - one of two units
+    """Return the unit of a loss."""
+    return "%" if relative else "pt"
 
 
 def cells(row: Row, base: Row, result: CompressionResult) -> list[str]:

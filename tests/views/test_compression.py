@@ -13,6 +13,7 @@ from nb_optimizer.core import events as ev
 from nb_optimizer.core.compression.row import FAILED, REJECTED, Row
 from nb_optimizer.core.record import RunRecord
 from nb_optimizer.views.compression import Compression
+from nb_optimizer.views.compression_chart import scatter
 
 EVIL = "<script>alert(1)</script>"
 BASE = Row(
@@ -67,6 +68,16 @@ def test_one_file_that_is_every_pick_is_named_once():
     text = repr(shown(ROWS, every))
     assert "also the quality, balanced, compact pick" in text and "compact: int8" not in text
     assert "balanced: int8" in repr(shown(ROWS, {**every, "compact": 0}))
+
+
+def test_names_of_picks_are_apart_from_each_other():
+    near = [BASE, *(row(n, f"m{n}", 50_000 - n, 0.001 + n / 1e5) for n in (1, 2, 3))]
+    picks = {"best": 3, "quality": 1, "balanced": 2, "compact": 3}
+    page = scatter(near, picks, "gzip", 0.01)
+    lines = re.findall(r'y="(\d+)" font-weight="bold">(quality|balanced|compact)<', page)
+    places = {name: int(y) for y, name in lines}
+    assert places["balanced"] - places["quality"] >= 12
+    assert places["compact"] - places["balanced"] >= 12
 
 
 def test_the_charts_are_sound_pictures():

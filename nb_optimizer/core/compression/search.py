@@ -113,10 +113,11 @@ class Search:
         else:
             least = min(r.cost(self._target) for r in every)
             equal = [r for r in every if r.cost(self._target) <= _EQUAL * least]
-            chosen = min(equal, key=self._harm)
+            chosen = min(equal, key=self._order)
         return Recipe.from_dict(chosen.recipe)
 
-    def _harm(self, row: Row) -> tuple[bool, float]:
+    def _order(self, row: Row) -> tuple[bool, float]:
+        """Return by what formats of the same size are chosen: the least first."""
         spares = self._target == "gzip" and row.recipe["quantize"] == "dynamic"
         return not (spares and row.drop <= self._plan.allowed_loss), row.drop
 

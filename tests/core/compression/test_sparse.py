@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 
 from nb_optimizer.core.compression import sparse
+from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.row import Row
+from nb_optimizer.core.compression.search import Search
 
 
 def climbed(limit):
@@ -30,6 +35,45 @@ def test_a_climb_ends_where_nothing_holds_and_where_everything_does():
     assert good == 0 and max(made) <= sparse._DENSEST
     made, good = climbed(0.0)
     assert good == made[-1] >= sparse._SPARSEST
+
+
+@pytest.mark.parametrize(
+    ("losses", "tried", "held"),
+    [
+        ({16: 0.002, 8: 0.004}, [16, 8], True),
+        ({16: 0.002, 8: 0.02}, [16, 8], True),
+        ({16: 0.008}, [16], True),  # no room for fewer values
+        ({16: 0.02}, [16], False),
+    ],
+)
+def test_fewer_values_are_tried_where_sixteen_leave_room(losses, tried, held, trained):
+    made = []
+
+    def attempt(recipe):
+        made.append(recipe.cluster)
+        drop = losses.get(recipe.cluster, 0.0)
+        return Row(1, drop=drop, status="measured" if drop <= 0.01 else "rejected")
+
+    plan = CompressPlan(budget="1%", target="gzip")
+    session = SimpleNamespace(model=trained, plan=plan)
+    climber = sparse.Sparse(SimpleNamespace(attempt=attempt), session, Recipe(quantize="dynamic"))
+    assert climber._holds(Recipe(prune="0.86", quantize="dynamic")) is held
+    assert made == [0, *tried]
+
+
+@pytest.mark.parametrize(
+    ("target", "dynamic", "chosen"),
+    [("gzip", 0.002, "dynamic"), ("gzip", 0.03, "int8"), ("size", 0.002, "int8")],
+)
+def test_for_gzip_activations_are_rounded_without_training(target, dynamic, chosen):
+    losses = {"dynamic": dynamic, "int8": 0.001}
+    rows = [
+        Row(n, {"quantize": f}, drop=d, status="measured", bytes=100, gzip_bytes=100)
+        for n, (f, d) in enumerate(losses.items(), 1)
+    ]
+    plan = CompressPlan(budget="1%", target=target)
+    session = SimpleNamespace(plan=plan, result=SimpleNamespace(rows=rows))
+    assert Search(session)._choose_format().quantize == chosen
 
 
 def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compress):
