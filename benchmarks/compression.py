@@ -21,6 +21,7 @@ import compression_data as sets
 import numpy as np
 
 import nb_optimizer as nbo
+from nb_optimizer.core.compression.recipe import Recipe
 
 TRAIN, TEST = 16_000, 12_000
 EPOCHS = 20
@@ -53,14 +54,6 @@ def glyph_task(seed):
     model.save(kept.with_suffix(".keras"))
     np.savez(kept, x=train[0], y=train[1], a=test[0], b=test[1])
     return model, train, test
-
-
-def epochs_of(recipe):
-    """Epochs of a recipe and of those it starts from."""
-    own = recipe.get("epochs", 6) * (
-        1 + 0.5 * bool(recipe.get("cluster")) + 0.5 * bool(recipe.get("qat"))
-    )
-    return own + (epochs_of(recipe["start"]) if recipe.get("start") else 0)
 
 
 def tuned_float(model, train, test, epochs, seed):
@@ -115,7 +108,7 @@ def search(seed, seconds, target, **more):
     result = compress(model, test, train, **options)
     print(result, flush=True)
     best, base = result.best, result.baseline
-    epochs = round(epochs_of(best.recipe))
+    epochs = Recipe.from_dict(best.recipe).passes
     tuned = tuned_float(model, train, test, epochs, seed)
     print(
         f"seed {seed}: float {base.score:.4f}, after {epochs} more epochs {tuned:.4f}, "

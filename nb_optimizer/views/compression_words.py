@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 from nb_optimizer.core.compression.plan import CompressPlan
+from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.row import FAILED, MEASURED, REJECTED, Row
 from nb_optimizer.core.record import RUNNING
@@ -130,14 +132,19 @@ def conditions(result: CompressionResult) -> list[str]:
 def _like_with_like(result: CompressionResult) -> list[str]:
     """Say which models are compared with a fine-tuned float model."""
     rows = {r.number: r for r in result.rows}
-    held = [r.against for r in rows.values() if r.against]
-    if not held or held[0] not in rows:
-        return []
-    score = words.number(rows[held[0]].score)
-    return [(
-        f"fine-tuning alone gave the float model {metric(result)} {score}; the loss of "
-        f"{words.many(len(held), 'model')} that began with it is counted against that"
-    )]  # fmt: skip
+    held = Counter(r.against for r in rows.values() if r.against in rows and r.against)
+    return [
+        (
+            f"fine-tuning alone gave the float model {metric(result)} "
+            f"{words.number(rows[number].score)} ({_passes(rows[number])}); the loss of "
+            f"{words.many(count, 'model')} that began with it is counted against that"
+        )
+        for number, count in held.items()
+    ]
+
+
+def _passes(row: Row) -> str:
+    return words.many(Recipe.from_dict(row.recipe).passes, "epoch")
 
 
 def meaning(result: CompressionResult) -> list[str]:

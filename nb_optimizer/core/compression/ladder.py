@@ -55,6 +55,8 @@ class Ladder:
         if self._plan.target == "latency":
             found = Narrow(self._session, self._search.base or Recipe(), self._form).rungs()
             self._rungs = [Recipe(widths=widths) for widths in found] or self._rungs
+        first = self._trained(_WHOLE)
+        self._search.tune_on(first.epochs + first.short)
         self._finish(self._climb(self._rungs))
         while self._missed is not None:
             self._finish(self._longer(self._missed))

@@ -15,16 +15,17 @@ _NAMED = 2  # narrower layers that a name lists
 
 @dataclass(frozen=True)
 class Recipe:
-    """How one candidate is made, in this order: tune, shrink, prune, cluster, train, quantize.
+    """How one candidate is made: trim, tune, shrink, prune, cluster, train, quantize, in order.
 
-    ``tune`` fine-tunes the float model; what has that in its ``start`` learns from it and is
-    compared with it. ``start`` is the recipe of the model that it begins with. ``widths`` are
-    shares of single layers' channels that replace ``shrink``'s, ``layers`` sparsities of single
-    layers that replace ``prune``'s, ``values`` numbers of values that replace ``cluster``'s,
-    ``formats`` number formats of single operations of the file that replace ``quantize``'s, by
-    operation index.
+    ``trim`` takes away channels that are zero on all training data. ``tune`` fine-tunes the float
+    model; what has that in its ``start`` learns from it and is compared with one. ``start`` is the
+    recipe of the model that it begins with. ``widths`` are shares of single layers' channels that
+    replace ``shrink``'s, ``layers`` sparsities of single layers that replace ``prune``'s,
+    ``values`` numbers of values that replace ``cluster``'s, ``formats`` number formats of single
+    operations of the file that replace ``quantize``'s, by operation index.
     """
 
+    trim: bool = False
     tune: bool = False
     shrink: float = 0.0
     prune: str = ""
@@ -44,7 +45,7 @@ class Recipe:
     def trains(self) -> bool:
         """Whether making it needs training data."""
         steps = (self.tune, self.narrows, self.prune, self.cluster, self.qat, self.layers)
-        return any(steps)
+        return self.trim or any(steps)
 
     @property
     def narrows(self) -> bool:
@@ -56,7 +57,24 @@ class Recipe:
         """How the fine-tuned float model was made with which this recipe starts, if it does."""
         if self.tune:
             return replace(self, quantize="", formats={})
+        return self.teacher_of_start
+
+    @property
+    def teacher_of_start(self) -> Recipe | None:
+        """How the fine-tuned float model was made with which its start begins, if it does."""
         return Recipe.from_dict(self.start).teacher if self.start else None
+
+    @property
+    def short(self) -> int:
+        """Epochs of sharing values and of training with rounding, which are short steps."""
+        return max(1, self.epochs // 2)
+
+    @property
+    def passes(self) -> int:
+        """Epochs of all training behind it, that of its start counted in."""
+        long = self.tune + self.narrows + bool(self.prune or self.layers)
+        own = long * self.epochs + (bool(self.cluster) + self.qat) * self.short
+        return own + (Recipe.from_dict(self.start).passes if self.start else 0)
 
     def values_of(self, kernel: str) -> int:
         """Return how many different values the kernel of this name may take."""
@@ -65,7 +83,9 @@ class Recipe:
     @property
     def name(self) -> str:
         """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
-        parts = ["fine-tuned"] if self.tune else []
+        if self.tune and not self.quantize:
+            return "fine-tuned float32" + " for longer" * (self.teacher_of_start is not None)
+        parts = ["trim"] if self.trim else ["fine-tuned"] if self.tune else []
         if self.widths:
             single = ", ".join(f"{name} {share:g}" for name, share in self.widths.items())
             parts.append(f"shrink {single}" if len(self.widths) <= _NAMED else "shrink by layer*")
@@ -80,8 +100,6 @@ class Recipe:
             parts.append(f"QAT {self.quantize}" + ("*" if self.formats else ""))
         elif self.quantize:
             parts.append(self.quantize + ("*" if self.formats else ""))
-        if parts == ["fine-tuned"]:
-            return "fine-tuned float32"
         return " + ".join(parts) or "float32"
 
     @property

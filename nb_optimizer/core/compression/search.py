@@ -2,8 +2,9 @@
 
 1. Number formats that need no training.
 2. Four bits for the operations that bear them.
-3. With training data, the float model is fine-tuned: where that makes it better, what is trained
-   afterwards begins with it, learns from it and is compared with it, like with like.
+3. With training data, channels that are zero on all of it go, and the float model is fine-tuned:
+   where that makes it better, what is trained afterwards begins with it, learns from it and is
+   compared with it, or with one that was fine-tuned for as long: like with like.
 4. Target ``gzip``: ever sparser models with shared values (``sparse``). Else ever narrower ones,
    and training with rounding on the last good ones (``ladder``).
 5. The best are measured again on all held-out rows, by the file, in a fresh process.
@@ -14,7 +15,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from nb_optimizer.core.compression import picks
+from nb_optimizer.core.compression import graph, idle, picks
 from nb_optimizer.core.compression.finetune import TimeIsUpError
 from nb_optimizer.core.compression.ladder import Ladder
 from nb_optimizer.core.compression.mixed import Sensitivity
@@ -22,6 +23,7 @@ from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import OVER
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.compression.sparse import Sparse
+from nb_optimizer.core.errors import listing
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
@@ -36,10 +38,12 @@ _LOOK = 2.0  # seconds that predicting them may take
 _CONFIRMED = 3
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
-_TUNING = 0.2  # of the time, for fine-tuning the float model
+_TUNING = 0.13  # of the time, for fine-tuning the float model
 _EPOCHS = 2  # of one rung, at least
 _SMALL = 1024  # weights of a convolution
-_TUNED = 40  # epochs of fine-tuning the float model, at most
+_TUNED = 30  # epochs of fine-tuning the float model, at most
+_REST = 0.8  # of what is left, for fine-tuning the float model as long as the best in the end
+_LOOKING = 0.05  # of the time, for finding idle channels
 
 
 class Search:
@@ -49,7 +53,7 @@ class Search:
         self._session, self._plan = session, session.plan
         self._target = session.plan.target
         self._slow: float | None = None  # seconds of one epoch
-        self.base: Recipe | None = None  # the fine-tuned float model that all training begins with
+        self.base: Recipe | None = None  # the float model that all training begins with
         self._form = Recipe(quantize="int8")  # the number format behind every rung
         self._forms: list[Recipe] = []  # the others, which may be faster for a narrower model
 
@@ -63,6 +67,7 @@ class Search:
         try:
             self._formats()
             self._trained()
+            self._tune_as_long()
         except TimeIsUpError:
             session.memory.keep(OVER, seconds=self._plan.seconds)
             session.note(f"the time of {self._plan.time or '10m'} was over before every step")
@@ -137,30 +142,71 @@ class Search:
         if session.train is None:
             session.note("without --train only number formats were tried")
             return
+        self._trim()
         self._tune()
         if self._target == "gzip":
             Sparse(self, session, self._form).run()
             return
         Ladder(self, session, self._form, self._forms).run()
 
+    def _trim(self) -> None:
+        """Take away the channels that do nothing, if there are any."""
+        session = self._session
+        if not graph.has_graph(session.model):
+            return  # the first row of a ladder says that such a model cannot be trained on
+        found = idle.known(session, _LOOKING * self._plan.seconds)
+        if not found:
+            return
+        told = listing(f"{name} ({len(which)})" for name, which in found.items())
+        session.note(f"channels that are zero on all training data, which can go: {told}")
+        trimmed = Recipe(trim=True)
+        row = self.attempt(replace(self._form, trim=True), free=True)
+        if row.status == MEASURED:
+            self.base = trimmed
+
     def _tune(self) -> None:
         """Fine-tune the float model, where that makes it better: what is trained is held to it."""
-        recipe = Recipe(tune=True, epochs=self.epochs(_TUNING, _TUNED))
+        start = self.base.to_dict() if self.base else {}
+        recipe = Recipe(tune=True, epochs=self.epochs(_TUNING, _TUNED), start=start)
         row = self.attempt(recipe)
         if row.status != FAILED and row.drop < 0:
             self.base = recipe
         elif row.status != FAILED:
             self._session.note("fine-tuning alone does not make the float model better")
 
+    def tune_on(self, epochs: int) -> None:
+        """Fine-tune the float model for as long as what will be held against it."""
+        if self.base is not None and self.base.teacher is not None:
+            self.attempt(Recipe(tune=True, epochs=epochs, start=self.base.to_dict()))
+
+    def _tune_as_long(self) -> None:
+        """Give the float model as many epochs as the best has had, where there is time for them."""
+        row, rows = self._best(), self._session.result.rows
+        if row is None or self.base is None or not row.against:
+            return
+        epochs = Recipe.from_dict(row.recipe).passes - self.base.passes
+        tuned = [(r, Recipe.from_dict(r.recipe)) for r in rows if r.number and r.is_reference]
+        if not tuned or max(made.passes for _, made in tuned) >= self.base.passes + epochs:
+            return
+        slow = tuned[0][0].seconds / tuned[0][1].epochs
+        if epochs * slow < _REST * self._session.seconds_left():
+            self.tune_on(epochs)
+        else:
+            self._session.note(
+                f"too little time to fine-tune the float model for as long as {row.name}"
+            )
+
+    def _best(self) -> Row | None:
+        made = picks.choose(self._session.result.rows, self._plan)
+        return next((r for r in self._session.result.rows if r.number == made.get("best")), None)
+
     def _confirm(self) -> None:
         """Measure the best again on all rows, until one of them holds."""
         session = self._session
-        wanted = self.base.to_dict() if self.base else None
-        for tuned in [r for r in session.result.rows if r.recipe == wanted]:
+        for tuned in [r for r in session.result.rows if r.number and r.is_reference and r.file]:
             session.confirm(tuned)
         for _ in range(_CONFIRMED):
-            made = picks.choose(session.result.rows, self._plan)
-            row = next((r for r in session.result.rows if r.number == made.get("best")), None)
+            row = self._best()
             if row is None or row.confirmed:
                 return
             session.confirm(row)

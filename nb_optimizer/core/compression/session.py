@@ -194,12 +194,16 @@ class Compressing:
     # ---- inside
 
     def _against(self, recipe: Recipe) -> Row | None:
-        """Return the fine-tuned float model with which a recipe that starts there is compared."""
-        teacher = None if recipe.tune and not recipe.quantize else recipe.teacher
-        if teacher is None:
+        """Return the fine-tuned float model with which what begins with one is compared.
+
+        It is the one that was trained for as long or, where all were for less, for the longest.
+        """
+        if recipe.teacher is None or (recipe.tune and not recipe.quantize):
             return None
-        wanted = teacher.to_dict()
-        return next((r for r in self.result.rows if r.recipe == wanted and r.file), None)
+        tuned = [r for r in self.result.rows if r.number and r.is_reference and r.file]
+        by_epochs = sorted(tuned, key=lambda r: Recipe.from_dict(r.recipe).passes)
+        as_long = [r for r in by_epochs if Recipe.from_dict(r.recipe).passes >= recipe.passes]
+        return next(iter([*as_long, *by_epochs[::-1]]), None)
 
     def _finished_before(self) -> CompressionResult:
         for event in self.memory.events:

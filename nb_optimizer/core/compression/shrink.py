@@ -9,6 +9,7 @@ Channels that meet another path (an addition, a concatenation, an output) stay.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,13 +30,16 @@ _STEP = 4  # widths are rounded up to a multiple of this: fast kernels work in b
 
 
 @dataclass
-class _Width:
+class Width:
     """A layer's channels: which stay, what they pass through, who reads them."""
 
     layer: Any
     kept: Array
     through: list[Any] = field(default_factory=list)
     readers: list[tuple[Any, int]] = field(default_factory=list)  # and places for each channel
+
+
+Keep = Callable[[Width], Array]  # the channels of a layer that stay
 
 
 def smaller(
@@ -48,13 +52,32 @@ def smaller(
     Raises:
         UserError: no layer's channels can be taken away.
     """
-    import keras  # noqa: PLC0415 - loads on first use
-
-    widths, left = _widths(model, share, single)
+    widths, left = _widths(model)
+    widths = _narrower(widths, lambda w: _share_of(w, share, single))
     if not widths:
         reasons = "; ".join(sorted(set(left.values())))
         message = f"--shrink finds no layer whose channels can go ({reasons})."
         raise UserError(message)
+    return _made(model, widths), left
+
+
+def without(model: Any, idle: dict[str, list[int]]) -> Any:
+    """Return a new model without the ``idle`` channels, given by name of the layer.
+
+    Some of them stay where the others are no multiple that fast kernels like.
+    """
+    widths, _ = _widths(model)
+    return _made(model, _narrower(widths, lambda w: _awake(w, idle)))
+
+
+def widths_of(model: Any) -> list[Width]:
+    """Return the layers whose channels can go, first ones first, with all their channels."""
+    return _widths(model)[0]
+
+
+def _made(model: Any, widths: list[Width]) -> Any:
+    import keras  # noqa: PLC0415 - loads on first use
+
     by_layer = {id(w.layer): w for w in widths}
     made: dict[int, Any] = {}
 
@@ -73,17 +96,28 @@ def smaller(
     outputs = graph.rebuild(model, inputs, make)
     new = keras.Model(graph.packed(model, inputs), outputs, name=model.name)
     _fill(model, made, widths)
-    return new, left
+    return new
 
 
 def layers_of(model: Any) -> list[Any]:
     """Return the layers whose channels can go, first ones first."""
-    return [w.layer for w in _widths(model, 0.5)[0]]
+    half = _narrower(_widths(model)[0], lambda w: _share_of(w, 0.5))
+    return [w.layer for w in half]
 
 
-def _widths(
-    model: Any, share: float, single: dict[str, float] | None = None
-) -> tuple[list[_Width], dict[str, str]]:
+def _narrower(widths: list[Width], keep: Keep) -> list[Width]:
+    """Choose what stays; return the layers that lose a channel."""
+    for width in widths:
+        width.kept = keep(width)
+    return [w for w in widths if len(w.kept) < _count(w)]
+
+
+def _count(width: Width) -> int:
+    return int(width.layer.kernel.shape[-1])
+
+
+def _widths(model: Any) -> tuple[list[Width], dict[str, str]]:
+    """Return the layers whose channels can go, with all of them, and why others' cannot."""
     every = list(graph.flat_nodes(model))
     readers: dict[int, list[Any]] = {}
     uses: dict[int, int] = {}
@@ -96,20 +130,18 @@ def _widths(
         layer = node.operation
         if type(layer).__name__ not in _PRODUCERS:
             continue
-        width = _Width(layer, np.arange(int(layer.kernel.shape[-1])))
+        width = Width(layer, np.arange(int(layer.kernel.shape[-1])))
         reason = (
             "used more than once" if uses[id(layer)] > 1 else _follow(node, readers, uses, width, 1)
         )
         if reason or getattr(layer, "groups", 1) != 1:
             left[layer.name] = reason or "grouped"
             continue
-        width.kept = _best(width, single.get(layer.name, 0.0) if single else share)
-        if len(width.kept) < int(layer.kernel.shape[-1]):
-            found.append(width)
+        found.append(width)
     return found, left
 
 
-def _follow(node: Any, readers: Any, uses: Any, width: _Width, places: int) -> str:
+def _follow(node: Any, readers: Any, uses: Any, width: Width, places: int) -> str:
     """Collect what reads a layer's channels; return why they must stay, or nothing."""
     following = readers.get(id(node.outputs[0]), [])
     if not following:
@@ -135,19 +167,36 @@ def _follow(node: Any, readers: Any, uses: Any, width: _Width, places: int) -> s
     return ""
 
 
-def _best(width: _Width, share: float) -> Array:
+def _share_of(width: Width, share: float, single: dict[str, float] | None = None) -> Array:
+    """Return the strongest channels, when this share of them goes."""
+    gone = single.get(width.layer.name, 0.0) if single else share
+    return _first(_strength(width), (1 - gone) * _count(width))
+
+
+def _awake(width: Width, idle: dict[str, list[int]]) -> Array:
+    """Return the channels that are not idle, and what fills their number up."""
+    awake = np.ones(_count(width))
+    awake[idle.get(width.layer.name, [])] = 0
+    return _first(awake, float(awake.sum()))
+
+
+def _first(score: Array, wanted: float) -> Array:
+    """Return the channels of the highest score, in their order."""
+    rounded = max(_LEAST, int(np.ceil(wanted / _STEP)) * _STEP)
+    return np.sort(np.argsort(-score, kind="stable")[:rounded])
+
+
+def _strength(width: Width) -> Array:
     kernel = np.abs(np.asarray(width.layer.kernel))
     score = kernel.reshape(-1, kernel.shape[-1]).sum(axis=0)
     for layer in width.through:
         if type(layer).__name__ == "BatchNormalization" and layer.scale:
             deviation = np.sqrt(np.asarray(layer.moving_variance) + layer.epsilon)
             score = score * np.abs(np.asarray(layer.gamma)) / deviation
-    count = len(score)
-    wanted = max(_LEAST, int(np.ceil((1 - share) * count / _STEP)) * _STEP)
-    return np.sort(np.argsort(-score, kind="stable")[: min(count, wanted)])
+    return np.asarray(score)
 
 
-def _fill(model: Any, made: dict[int, Any], widths: list[_Width]) -> None:
+def _fill(model: Any, made: dict[int, Any], widths: list[Width]) -> None:
     """Copy the weights that stay."""
     out = {id(w.layer): w.kept for w in widths}
     through = {id(x): w.kept for w in widths for x in w.through}
@@ -173,9 +222,9 @@ def _channels(value: Array, kept: Array, layer: Any) -> Array:
     return np.asarray(value[..., kept])
 
 
-def _rows(kernel: Array, width: _Width, places: int) -> Array:
+def _rows(kernel: Array, width: Width, places: int) -> Array:
     """Take the inputs that stay; behind a Flatten each channel has many places."""
-    before = int(width.layer.kernel.shape[-1])
+    before = _count(width)
     if places == 1:
         return np.asarray(kernel[..., width.kept, :])
     grid = kernel.reshape(places, before, kernel.shape[-1])

@@ -3,8 +3,9 @@
 A rung is pruned to a share, layer by layer, and then takes few different values: sixteen, and
 eight where sixteen leave room. The layers that hold few of the weights take more of them, for
 there they cost nothing, and the last layer, which is not pruned, too. While rungs stay within the
-allowed loss they get sparser, each begun with the one before; while none does they get denser; in
-the end the search halves what lies between.
+allowed loss they get sparser; while none does they get denser; in the end the search halves what
+lies between. Each begins with the fine-tuned float model, so that all are trained for equally long,
+and another float model is, which they are compared with.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _CLUSTERS = (16, 8)
 _ROOM = 0.5  # of the allowed loss, up to which fewer values are tried
 _FINER, _FINEST = 4, 64  # times as many values for small layers, and what a file has one scale for
 _MINOR = 0.1  # of all weights, for a layer that counts as small
-_SHARE, _EPOCHS = 0.16, 40  # of the time, and epochs at most, for pruning one rung
+_SHARE, _EPOCHS = 0.13, 30  # of the time, and epochs at most, for pruning one rung
 _HEAL = 2.0  # sharing values is training, too: it may heal this many times the allowed loss
 
 
@@ -36,7 +37,9 @@ class Sparse:
 
     def __init__(self, search: Search, session: Compressing, form: Recipe) -> None:
         self._search, self._session, self._form = search, session, form
-        self._chosen, self._left = kernels.choose(session.model)
+        self._start = search.base or Recipe()
+        self._chosen, self._left = kernels.choose(session.trained.model(self._start))
+        self._whole = sum(k.size for k in kernels.choose(session.model)[0])
         self._allowed = session.plan.allowed_loss
 
     def run(self) -> None:
@@ -44,25 +47,25 @@ class Sparse:
         if not self._chosen:
             self._session.note("no ladder: no kernel is large enough to prune")
             return
-        start, good, bad = self._search.base, 0.0, 0.0
+        epochs = self._search.epochs(_SHARE, _EPOCHS)
+        longest = self._pruned(_DENSITY, epochs)
+        self._search.tune_on(longest.epochs + longest.short)
+        good = bad = 0.0
         density = _DENSITY
         while density:
-            rung = self._pruned(density, start)
-            held = self._holds(rung)
+            held = self._holds(self._pruned(density, epochs))
             if held is None:
                 return
-            if held:
-                start, good = replace(rung, quantize="", formats={}), density
-            else:
-                bad = density
+            good, bad = (density, bad) if held else (good, density)
             density = _next(good, bad)
 
-    def _pruned(self, density: float, start: Recipe | None) -> Recipe:
-        share = round(1 - density, 3)
+    def _pruned(self, density: float, epochs: int) -> Recipe:
+        # Of the weights that the model was handed in with, idle channels among them.
+        here = sum(k.size for k in self._chosen)
+        share = round(max(0.0, 1 - density * self._whole / here), 3)
         return replace(
             self._form, prune=f"{share:g}", layers=lamp.sparsities(self._chosen, share),
-            start=start.to_dict() if start else {}, engine=self._session.plan.engine,
-            epochs=self._search.epochs(_SHARE, _EPOCHS),
+            start=self._start.to_dict(), engine=self._session.plan.engine, epochs=epochs,
         )  # fmt: skip
 
     def _holds(self, rung: Recipe) -> bool | None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nb_optimizer.core.compression import export, graph, kernels, projection, prune
+from nb_optimizer.core.compression import export, graph, idle, kernels, projection, prune, shrink
 from nb_optimizer.core.compression.finetune import FineTuning
 from nb_optimizer.core.compression.qat import Twin
 from nb_optimizer.core.compression.recipe import TWO_OF_FOUR, Recipe
@@ -126,7 +126,12 @@ class Trained:
             return self._cluster, replace(recipe, cluster=0, values={})
         if recipe.prune or recipe.layers:
             return self._prune, before or replace(recipe, prune="", layers={}, start={})
+        if recipe.trim:
+            return self._trim, before or Recipe()
         return (self._tune if recipe.tune else self._shrink), before or Recipe()
+
+    def _trim(self, _: Recipe, model: Any) -> Any:
+        return shrink.without(model, idle.known(self._session))
 
     def _tune(self, recipe: Recipe, model: Any) -> Any:
         self._fit(model, recipe, [], 1.0)
@@ -154,7 +159,7 @@ class Trained:
             projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept)
             for k in self._chosen(model, recipe)
         ]
-        self._fit(model, replace(recipe, epochs=_short(recipe)), made, 1.0)
+        self._fit(model, replace(recipe, epochs=recipe.short), made, 1.0)
         return model
 
     def _qat(self, recipe: Recipe, model: Any) -> Any:
@@ -170,13 +175,11 @@ class Trained:
             made = [projection.Shared(k, recipe.values_of(k.name), keep_zeros=kept) for k in mine]
         elif recipe.prune or recipe.layers:
             made = [projection.Fixed(k) for k in mine]
-        self._fit(twin.model, replace(recipe, epochs=_short(recipe)), made, _QAT_RATE)
+        self._fit(twin.model, replace(recipe, epochs=recipe.short), made, _QAT_RATE)
         twin.give_back()
         return model
 
     def _shrink(self, recipe: Recipe, whole: Any) -> Any:
-        from nb_optimizer.core.compression import shrink  # noqa: PLC0415 - as needed
-
         model, left = shrink.smaller(whole, recipe.shrink, recipe.widths)
         self._left(left)
         self._fit(model, recipe, [], 1.0)
@@ -282,7 +285,3 @@ def _weights_of(recipe: Recipe) -> Recipe:
 
 def _kept(recipe: Recipe) -> str:
     return f"weights {recipe.key}"
-
-
-def _short(recipe: Recipe) -> int:
-    return max(1, recipe.epochs // 2)

@@ -12,6 +12,7 @@ from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import Row
 from nb_optimizer.core.compression.search import Search
+from nb_optimizer.core.compression.session import Compressing
 
 
 def climbed(limit):
@@ -55,8 +56,10 @@ def test_fewer_values_are_tried_where_sixteen_leave_room(losses, tried, held, tr
         return Row(1, drop=drop, status="measured" if drop <= 0.01 else "rejected")
 
     plan = CompressPlan(budget="1%", target="gzip")
-    session = SimpleNamespace(model=trained, plan=plan)
-    climber = sparse.Sparse(SimpleNamespace(attempt=attempt), session, Recipe(quantize="dynamic"))
+    models = SimpleNamespace(model=lambda _: trained)
+    session = SimpleNamespace(model=trained, plan=plan, trained=models)
+    search = SimpleNamespace(attempt=attempt, base=None)
+    climber = sparse.Sparse(search, session, Recipe(quantize="dynamic"))
     assert climber._holds(Recipe(prune="0.86", quantize="dynamic")) is held
     assert made == [0, *tried]
 
@@ -78,7 +81,10 @@ def test_for_gzip_activations_are_rounded_without_training(target, dynamic, chos
 
 def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compress):
     result = compress(budget="8%", target="gzip", time="26s", epochs=3)
-    tuned = next(r for r in result.rows if r.name == "fine-tuned float32")
+    floats = [r for r in result.rows if r.name.startswith("fine-tuned float32")]
+    tuned = floats[-1]
+    if tuned.drop < 0:
+        assert [r.name for r in floats[1:]] == ["fine-tuned float32 for longer"]
     trained = [r for r in result.rows if Recipe.from_dict(r.recipe).prune]
     assert trained and all(r.against == (tuned.number if tuned.drop < 0 else 0) for r in trained)
     float_score = tuned.score if tuned.drop < 0 else result.baseline.score
@@ -87,6 +93,8 @@ def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compr
             assert row.drop == pytest.approx(float_score - row.score, abs=1e-6)
     assert tuned.number not in result.record.picks.values()
     assert any(r.recipe.get("cluster") for r in trained)
+    passes = [Recipe.from_dict(r.recipe).passes for r in trained]
+    assert tuned.drop >= 0 or max(passes) == Recipe.from_dict(tuned.recipe).passes
     assert result.best.row.confirmed
 
 
@@ -99,3 +107,33 @@ def test_single_layers_take_numbers_of_values_of_their_own(compress, trained):
     wide, end = kernels[64, 48], kernels[48, 4]
     assert len(np.unique(wide)) <= 8 and np.mean(wide == 0) == pytest.approx(0.6, abs=0.01)
     assert 8 < len(np.unique(end)) <= 20 and np.mean(end == 0) < 0.1
+
+
+def test_a_recipe_knows_how_long_everything_behind_it_was_trained():
+    tuned = Recipe(tune=True, epochs=10, start=Recipe(trim=True).to_dict())
+    rung = Recipe(prune="0.8", cluster=16, epochs=7, start=tuned.to_dict())
+    assert [r.passes for r in (Recipe(trim=True), tuned, rung)] == [0, 10, 20]
+    assert Recipe(shrink=0.5, qat=True, quantize="int8", epochs=6).passes == 9
+    assert rung.teacher == tuned
+    longer = Recipe(tune=True, epochs=5, start=tuned.to_dict())
+    assert [r.name for r in (tuned, longer)] == [
+        "fine-tuned float32",
+        "fine-tuned float32 for longer",
+    ]
+
+
+def test_what_was_trained_is_held_to_the_float_model_that_was_for_as_long(tmp_path):
+    first = Recipe(tune=True, epochs=10)
+    longer, longest = (Recipe(tune=True, epochs=n, start=first.to_dict()) for n in (5, 50))
+    rows = [Row(0, file="0"), *(Row(n, r.to_dict(), file=f"{n}") for n, r in
+                                enumerate((first, longest, longer), 1))]  # fmt: skip
+    session = SimpleNamespace(result=SimpleNamespace(rows=rows))
+
+    def against(recipe):
+        row = Compressing._against(session, recipe)
+        return row and row.number
+
+    rung = Recipe(prune="0.8", epochs=4, start=first.to_dict())
+    assert against(rung) == 3
+    assert against(Recipe(cluster=8, epochs=100, start=first.to_dict())) == 2
+    assert against(Recipe(prune="0.8")) is None and against(longer) is None
