@@ -2,7 +2,8 @@
 
 Runs in a process of its own, without TensorFlow. Static formats calibrate with rows of the
 training data; an operation whose kernel has few different values (a clustered one) gets one
-scale for the whole kernel, for a scale per channel would multiply its values.
+scale for the whole kernel, for a scale per channel would multiply its values. In a file with such
+kernels, which is meant for gzip, what stays float keeps its upper 16 bits only.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from litert_quantizer.calibrator import Calibrator
 from litert_quantizer.qtyping import QuantGranularity
 from litert_quantizer.recipe_manager import RecipeManager
 
-from nb_optimizer.core.compression.flatfile import FlatFile, Operation
+from nb_optimizer.core.compression.flatfile import FlatFile, Operation, shorten_floats
 from nb_optimizer.core.compression.runtime import Served
 
 Array = np.ndarray[Any, Any]
@@ -70,6 +71,8 @@ def quantize(  # noqa: PLR0913, PLR0917 - what one file is made of
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         ranges = _ranges(maker, source, calibration) if maker.need_calibration else None
         target.write_bytes(bytes(maker.quantize(ranges).quantized_model))
+        if form == "dynamic" and any(op.values <= _FEW_VALUES for op in file.operations()):
+            shorten_floats(target)
         head = file.head() if form == "int8" else []
         ties = _ties(target, calibration) if head else 0
         if ties <= _TIES * _count(calibration):

@@ -158,7 +158,7 @@ class Search:
         if not found:
             return
         told = listing(f"{name} ({len(which)})" for name, which in found.items())
-        session.note(f"channels that are zero on all training data, which can go: {told}")
+        session.note(f"zero on all training data, so these channels go: {told}")
         trimmed = Recipe(trim=True)
         row = self.attempt(replace(self._form, trim=True), free=True)
         if row.status == MEASURED:

@@ -62,10 +62,7 @@ def smaller(
 
 
 def without(model: Any, idle: dict[str, list[int]]) -> Any:
-    """Return a new model without the ``idle`` channels, given by name of the layer.
-
-    Some of them stay where the others are no multiple that fast kernels like.
-    """
+    """Return a new model without the ``idle`` channels, given by name of the layer."""
     widths, _ = _widths(model)
     return _made(model, _narrower(widths, lambda w: _awake(w, idle)))
 
@@ -170,20 +167,15 @@ def _follow(node: Any, readers: Any, uses: Any, width: Width, places: int) -> st
 def _share_of(width: Width, share: float, single: dict[str, float] | None = None) -> Array:
     """Return the strongest channels, when this share of them goes."""
     gone = single.get(width.layer.name, 0.0) if single else share
-    return _first(_strength(width), (1 - gone) * _count(width))
+    rounded = max(_LEAST, int(np.ceil((1 - gone) * _count(width) / _STEP)) * _STEP)
+    return np.sort(np.argsort(-_strength(width), kind="stable")[:rounded])
 
 
 def _awake(width: Width, idle: dict[str, list[int]]) -> Array:
-    """Return the channels that are not idle, and what fills their number up."""
-    awake = np.ones(_count(width))
-    awake[idle.get(width.layer.name, [])] = 0
-    return _first(awake, float(awake.sum()))
-
-
-def _first(score: Array, wanted: float) -> Array:
-    """Return the channels of the highest score, in their order."""
-    rounded = max(_LEAST, int(np.ceil(wanted / _STEP)) * _STEP)
-    return np.sort(np.argsort(-score, kind="stable")[:rounded])
+    """Return the channels that are not idle, and one where all are."""
+    gone = idle.get(width.layer.name, [])
+    awake = np.setdiff1d(np.arange(_count(width)), gone)
+    return awake if len(awake) else np.arange(1)
 
 
 def _strength(width: Width) -> Array:

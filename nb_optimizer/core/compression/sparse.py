@@ -22,7 +22,9 @@ if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
 
 _DENSITY = 0.14  # of the first rung: share of the weights that stay
-_FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # steps of the density, and where a gap is closed
+_FURTHER, _BACK, _CLOSE = 0.7, 1.8, 0.88  # largest steps of the density, and a closed gap
+_LAST = 0.95  # the gentlest step
+_POWER = 0.6  # of the density to which a loss is about inversely proportional, to the minus one
 _DENSEST, _SPARSEST = 0.5, 0.01
 _CLUSTERS = (16, 8)
 _ROOM = 0.5  # of the allowed loss, up to which fewer values are tried
@@ -38,7 +40,8 @@ class Sparse:
     def __init__(self, search: Search, session: Compressing, form: Recipe) -> None:
         self._search, self._session, self._form = search, session, form
         self._start = search.base or Recipe()
-        self._chosen, self._left = kernels.choose(session.trained.model(self._start))
+        start = session.trained.model(search.base) if search.base else session.model
+        self._chosen, self._left = kernels.choose(start)
         self._whole = sum(k.size for k in kernels.choose(session.model)[0])
         self._allowed = session.plan.allowed_loss
 
@@ -53,11 +56,12 @@ class Sparse:
         good = bad = 0.0
         density = _DENSITY
         while density:
-            held = self._holds(self._pruned(density, epochs))
-            if held is None:
+            tried = self._holds(self._pruned(density, epochs))
+            if tried is None:
                 return
+            held, drop = tried
             good, bad = (density, bad) if held else (good, density)
-            density = _next(good, bad)
+            density = _next(good, bad, drop / self._allowed)
 
     def _pruned(self, density: float, epochs: int) -> Recipe:
         # Of the weights that the model was handed in with, idle channels among them.
@@ -68,21 +72,26 @@ class Sparse:
             start=self._start.to_dict(), engine=self._session.plan.engine, epochs=epochs,
         )  # fmt: skip
 
-    def _holds(self, rung: Recipe) -> bool | None:
-        """Whether a rung stays within the allowed loss with few values; ``None`` if it failed."""
+    def _holds(self, rung: Recipe) -> tuple[bool, float] | None:
+        """Return whether a rung stays within the allowed loss with few values, and what it loses.
+
+        ``None`` if it failed.
+        """
         row = self._search.attempt(rung)
         if row.status == FAILED:
             return None
-        if row.drop > _HEAL * self._allowed:
-            return False
+        drop = row.drop
+        if drop > _HEAL * self._allowed:
+            return False, drop
         static, held = rung.quantize == "int8", False  # else activations are rounded as they come
         for count in _CLUSTERS:
             shared = replace(rung, cluster=count, values=self._finer(count), qat=static)
             row = self._search.attempt(shared)
+            drop = row.drop if count == _CLUSTERS[0] else drop
             held = held or row.status == MEASURED
             if row.status != MEASURED or row.drop > _ROOM * self._allowed:
                 break
-        return held
+        return held, drop
 
     def _finer(self, count: int) -> dict[str, int]:
         whole = sum(k.size for k in self._chosen)
@@ -91,10 +100,19 @@ class Sparse:
         return dict.fromkeys(small, min(_FINEST, _FINER * count))
 
 
-def _next(good: float, bad: float) -> float:
-    """Return the density of the next rung; 0 where no other is worth the time."""
+def _next(good: float, bad: float, loss: float) -> float:
+    """Return the density of the next rung; 0 where no other is worth the time.
+
+    Args:
+        good: the lowest density that held, or 0.
+        bad: the highest that did not, or 0.
+        loss: what the last one lost, as a part of what is allowed.
+    """
+    step = max(loss, 0.0) ** _POWER  # to where the allowed loss is expected
     if not bad:
-        return _FURTHER * good if _FURTHER * good >= _SPARSEST else 0.0
+        further = good * min(max(step, _FURTHER), _LAST)
+        return further if further >= _SPARSEST else 0.0
     if not good:
-        return _BACK * bad if _BACK * bad <= _DENSEST else 0.0
+        back = bad * min(max(step, 1 / _LAST), _BACK) / _LAST
+        return back if back <= _DENSEST else 0.0
     return (good * bad) ** 0.5 if bad / good < _CLOSE else 0.0

@@ -127,16 +127,6 @@ def test_a_killed_worker_is_a_row_with_its_reason(compress, monkeypatch):
     assert result.rejected[0].status == "failed" and "signal 9" in result.rejected[0].reason
 
 
-def test_a_full_disk_is_told_and_loses_nothing(compress, monkeypatch):
-    def full(*_, **__):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(bench.Bench, "quantize", full)
-    result = compress(quantize="int8")
-    assert result.baseline.score > 0.5
-    assert "No space left on device" in result.rejected[0].reason
-
-
 def test_a_failing_picture_is_told_once_and_ends_nothing(sets, trained, tmp_path, caplog):
     class Broken(Watcher):
         def show(self, *_):

@@ -21,7 +21,7 @@ def climbed(limit):
     while density:
         made.append(density)
         good, bad = (density, bad) if density >= limit else (good, density)
-        density = sparse._next(good, bad)
+        density = sparse._next(good, bad, (limit / density) ** (1 / sparse._POWER))
     return made, good
 
 
@@ -60,7 +60,8 @@ def test_fewer_values_are_tried_where_sixteen_leave_room(losses, tried, held, tr
     session = SimpleNamespace(model=trained, plan=plan, trained=models)
     search = SimpleNamespace(attempt=attempt, base=None)
     climber = sparse.Sparse(search, session, Recipe(quantize="dynamic"))
-    assert climber._holds(Recipe(prune="0.86", quantize="dynamic")) is held
+    found = climber._holds(Recipe(prune="0.86", quantize="dynamic"))
+    assert found == (held, losses[16])
     assert made == [0, *tried]
 
 
@@ -122,7 +123,7 @@ def test_a_recipe_knows_how_long_everything_behind_it_was_trained():
     ]
 
 
-def test_what_was_trained_is_held_to_the_float_model_that_was_for_as_long(tmp_path):
+def test_what_was_trained_is_held_to_the_float_model_that_was_for_as_long():
     first = Recipe(tune=True, epochs=10)
     longer, longest = (Recipe(tune=True, epochs=n, start=first.to_dict()) for n in (5, 50))
     rows = [Row(0, file="0"), *(Row(n, r.to_dict(), file=f"{n}") for n, r in
