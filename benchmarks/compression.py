@@ -1,10 +1,9 @@
 """What ``%compress`` gains: ``python benchmarks/compression.py [static|search|latency|qat] ...``.
 
 ``static``: int8 after training on three tasks. ``search SEED SECONDS``: ``--budget 0.5%
---target gzip`` on the glyph CNN, against the float model that the search fine-tunes for as
-long. ``latency
-SEED SECONDS``: the same for ``--target latency``. ``qat``: how much of what int8 loses training
-wins back. Every line printed is measured on the exported file.
+--target gzip`` on the glyph CNN, against the float model that the search fine-tunes for as long.
+``latency SEED SECONDS``: the same for ``--target latency``. ``qat``: how much of what int8 loses
+training wins back. Every line printed is measured on the exported file.
 """
 
 from __future__ import annotations
@@ -94,11 +93,10 @@ def search(seed, seconds, target, **more):
     print(result, flush=True)
     best, base = result.best, result.baseline
     held = next(r for r in result.rows if r.number == best.row.against)
-    epochs, tuned = Recipe.from_dict(held.recipe).passes, held.score
+    tuned, own, more = held.score, *(Recipe.from_dict(r.recipe).passes for r in (best, held))
     print(
-        f"seed {seed}: float {base.score:.4f}, after {epochs} more epochs {tuned:.4f}, the best had "
-        f"{Recipe.from_dict(best.recipe).passes}, {held.samples:,} rows, "
-        f"{time.time() - start:.0f} s",
+        f"seed {seed}: float {base.score:.4f}, after {more} more epochs {tuned:.4f}, the best had "
+        f"{own}, {held.samples:,} rows, {time.time() - start:.0f} s",
         flush=True,
     )
     for name, row in {"best": best, **result.picks}.items():

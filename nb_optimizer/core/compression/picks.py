@@ -27,7 +27,8 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
     if not made:
         return {}
     compact = _smallest(made, plan.target)
-    quality = min(made, key=lambda r: (round(r.drop, 4), r.cost(plan.target)))
+    gained = {r.number: r.drop for r in rows if r.is_reference}  # by fine-tuning alone
+    quality = min(made, key=lambda r: (_whole(r, gained), r.cost(plan.target)))
     best = quality if plan.max_size and not plan.budget else compact
     balanced = min(made, key=lambda r: _distance(r, made, plan))
     return {
@@ -36,6 +37,11 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
         "balanced": balanced.number,
         "compact": compact.number,
     }
+
+
+def _whole(row: Row, gained: dict[int, float]) -> float:
+    """Return the loss against the float model as it was handed in, whatever a row is held to."""
+    return round(row.drop + gained.get(row.against, 0.0), 4)
 
 
 def _smallest(made: list[Row], target: str) -> Row:

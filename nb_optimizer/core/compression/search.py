@@ -23,7 +23,7 @@ from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import OVER
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 from nb_optimizer.core.compression.sparse import Sparse
-from nb_optimizer.core.errors import listing
+from nb_optimizer.core.errors import UserError, listing
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
@@ -231,7 +231,10 @@ class Search:
         if self._plan.epochs is not None:
             return self._plan.epochs
         if self._slow is None:
-            self._slow = self._session.trained.pace()
+            try:
+                self._slow = self._session.trained.pace()
+            except UserError:  # it cannot be trained on: the first row that tries says why
+                return _EPOCHS
         seconds = self._session.memory.seconds(self._plan)
         return max(_EPOCHS, min(most, int(share * seconds / self._slow)))
 

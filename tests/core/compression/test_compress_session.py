@@ -160,10 +160,11 @@ def test_models_without_a_graph_get_number_formats_only(compress, sets):
     assert compress(model, quantize="dynamic").candidates
     failed = compress(model, prune=0.5).rejected[0]
     assert "has no layer graph" in failed.reason
-    searched = compress(model, budget="50%", target="latency", time="20s", epochs=1)
-    refused = [row.name for row in searched.rejected if "has no layer graph" in row.reason]
-    assert searched.status == "completed" and refused[0] == "fine-tuned float32"
-    assert {"dynamic", "int8"} < {row.name for row in searched.rows}
+    for options in ({"target": "latency", "epochs": 1}, {"target": "gzip"}):
+        searched = compress(model, budget="50%", time="20s", **options)
+        refused = [row.name for row in searched.rejected if "has no layer graph" in row.reason]
+        assert searched.status == "completed" and refused[0] == "fine-tuned float32"
+        assert {"dynamic", "int8"} < {row.name for row in searched.rows}
 
 
 def test_recurrent_and_several_inputs_run_in_the_bare_runtime(compress):
