@@ -7,7 +7,8 @@ from dataclasses import replace
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.row import FAILED, MEASURED, REJECTED, Row
 
-_TIE = 0.03  # files within 3 % of each other are equal; the faster one wins
+_TIE = 1.03  # sizes within 3 % of each other are equal: the faster file wins
+_TIMED = 1.35  # so far apart may two timings of one file be: then the more accurate one wins
 
 
 def judged(row: Row, plan: CompressPlan, *, limits_loss: bool) -> Row:
@@ -46,8 +47,10 @@ def _whole(row: Row, gained: dict[int, float]) -> float:
 
 def _smallest(made: list[Row], target: str) -> Row:
     least = min(r.cost(target) for r in made)
-    equal = [r for r in made if r.cost(target) <= least * (1 + _TIE)]
-    return min(equal, key=lambda r: (r.latency_ms, r.drop))
+    equal = [r for r in made if r.cost(target) <= least * _TIE]
+    fastest = min(r.latency_ms for r in equal)
+    fast = [r for r in equal if r.latency_ms <= fastest * _TIMED]
+    return min(fast, key=lambda r: (r.drop, r.cost(target)))
 
 
 def _distance(row: Row, made: list[Row], plan: CompressPlan) -> float:

@@ -71,7 +71,7 @@ def quantize(  # noqa: PLR0913, PLR0917 - what one file is made of
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
         ranges = _ranges(maker, source, calibration) if maker.need_calibration else None
         target.write_bytes(bytes(maker.quantize(ranges).quantized_model))
-        if form == "dynamic" and any(op.values <= _FEW_VALUES for op in file.operations()):
+        if form == "dynamic" and any(_shares(op) for op in file.operations()):
             shorten_floats(target)
         head = file.head() if form == "int8" else []
         ties = _ties(target, calibration) if head else 0
@@ -83,6 +83,11 @@ def quantize(  # noqa: PLR0913, PLR0917 - what one file is made of
         f"int8: on {ties} of {_count(calibration)} rows of calibration two classes came out equal "
         "and first, so the results of the last layer stay float (its weights have 8 bits)"
     )
+
+
+def _shares(op: Operation) -> bool:
+    """Whether a kernel has few values for its size: those of a tiny one are few anyway."""
+    return op.values <= _FEW_VALUES and op.weights >= SMALL
 
 
 def _ties(path: Path, calibration: dict[str, Array]) -> int:

@@ -8,7 +8,8 @@ from nb_optimizer.core.compression.row import Row
 
 
 def row(number, drop, size, **more):
-    return Row(number, drop=drop, bytes=size, gzip_bytes=size, latency_ms=1.0, **more)
+    known = {"latency_ms": 1.0, **more}
+    return Row(number, drop=drop, bytes=size, gzip_bytes=size, **known)
 
 
 def test_quality_is_the_most_accurate_whatever_a_row_is_held_to():
@@ -24,3 +25,12 @@ def test_quality_is_the_most_accurate_whatever_a_row_is_held_to():
     assert chosen["quality"] == 3 and chosen["best"] == chosen["compact"] == 4
     alone = picks.choose(made[:2], plan)
     assert alone == dict.fromkeys(("best", "quality", "balanced", "compact"), 1)
+
+
+def test_of_equal_sizes_the_faster_wins_and_of_equal_times_the_more_accurate():
+    plan = CompressPlan(budget="1%", target="gzip")
+    base = row(0, 0.0, 1000)
+    noisy = [row(1, 0.0048, 100, latency_ms=0.9), row(2, 0.002, 98), row(3, 0.0, 120)]
+    assert picks.choose([base, *noisy], plan)["best"] == 2
+    slow = [row(1, 0.0048, 100, latency_ms=0.5), row(2, 0.002, 98)]
+    assert picks.choose([base, *slow], plan)["best"] == 1

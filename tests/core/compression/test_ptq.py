@@ -97,3 +97,5 @@ def test_floats_beside_shared_values_are_short_and_no_others(compress, trained):
     assert np.all(nearest <= np.abs(exact) / 256)
     plain = compress(quantize="dynamic").candidates[0]
     assert any(np.any(v.view("u4") & 0xFFFF) for v in floats(plain))
+    tiny = ptq.Operation(0, "CONV_2D", "", weights=36, values=36)
+    assert not ptq._shares(tiny)
