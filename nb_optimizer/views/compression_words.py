@@ -6,7 +6,6 @@ from collections import Counter
 from typing import Any
 
 from nb_optimizer.core.compression.plan import CompressPlan
-from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.row import FAILED, MEASURED, REJECTED, Row
 from nb_optimizer.core.record import RUNNING
@@ -136,15 +135,12 @@ def _like_with_like(result: CompressionResult) -> list[str]:
     return [
         (
             f"fine-tuning alone gave the float model {metric(result)} "
-            f"{words.number(rows[number].score)} ({_passes(rows[number])}); the loss of "
+            f"{words.number(rows[number].score)} ({words.many(rows[number].passes, 'epoch')}); "
+            "the loss of "
             f"{words.many(count, 'model')} that began with it is counted against that"
         )
         for number, count in held.items()
     ]
-
-
-def _passes(row: Row) -> str:
-    return words.many(Recipe.from_dict(row.recipe).passes, "epoch")
 
 
 def meaning(result: CompressionResult) -> list[str]:

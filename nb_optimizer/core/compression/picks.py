@@ -40,6 +40,12 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
     }
 
 
+def tuned(rows: list[Row]) -> list[Row]:
+    """Return the rows of the float model that was fine-tuned, those of the most epochs last."""
+    found = [r for r in rows if r.number and r.is_reference and r.file]
+    return sorted(found, key=lambda r: r.passes)
+
+
 def _whole(row: Row, gained: dict[int, float]) -> float:
     """Return the loss against the float model as it was handed in, whatever a row is held to."""
     return round(row.drop + gained.get(row.against, 0.0), 4)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+from nb_optimizer.core.compression.recipe import Recipe
+
 MEASURED, REJECTED, FAILED = "measured", "rejected", "failed"
 
 
@@ -52,6 +54,11 @@ class Row:
     def is_reference(self) -> bool:
         """Whether it is the float model, as it was or fine-tuned: for comparison only."""
         return not self.number or bool(self.recipe.get("tune") and not self.recipe.get("quantize"))
+
+    @property
+    def passes(self) -> int:
+        """Epochs of all training behind it."""
+        return Recipe.from_dict(self.recipe).passes
 
     @property
     def speedup(self) -> float:

@@ -12,6 +12,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -67,13 +68,13 @@ class Search:
         try:
             self._formats()
             self._trained()
-            self._tune_as_long()
         except TimeIsUpError:
             session.memory.keep(OVER, seconds=self._plan.seconds)
             session.note(f"the time of {self._plan.time or '10m'} was over before every step")
         else:
             if session.memory.get(OVER):  # it was before a resume, and is no more
                 session.memory.keep(OVER, seconds=self._plan.seconds)
+        self._tune_as_long()
         session.bench.widen()
         self._confirm()
 
@@ -180,21 +181,21 @@ class Search:
             self.attempt(Recipe(tune=True, epochs=epochs, start=self.base.to_dict()))
 
     def _tune_as_long(self) -> None:
-        """Give the float model as many epochs as the best has had, where there is time for them."""
-        row, rows = self._best(), self._session.result.rows
-        if row is None or self.base is None or not row.against:
+        """Give the float model as many epochs as the best has had, or say that time was short."""
+        row, tuned = self._best(), picks.tuned(self._session.result.rows)
+        if row is None or self.base is None or not row.against or not tuned:
             return
-        epochs = Recipe.from_dict(row.recipe).passes - self.base.passes
-        tuned = [(r, Recipe.from_dict(r.recipe)) for r in rows if r.number and r.is_reference]
-        if not tuned or max(made.passes for _, made in tuned) >= self.base.passes + epochs:
+        if tuned[-1].passes >= row.passes:
             return
-        slow = tuned[0][0].seconds / tuned[0][1].epochs
-        if epochs * slow < _REST * self._session.seconds_left():
-            self.tune_on(epochs)
-        else:
-            self._session.note(
-                f"too little time to fine-tune the float model for as long as {row.name}"
-            )
+        epochs = row.passes - self.base.passes
+        needed = epochs * tuned[0].seconds / Recipe.from_dict(tuned[0].recipe).epochs
+        with contextlib.suppress(TimeIsUpError):
+            if needed < _REST * self._session.seconds_left():
+                self.tune_on(epochs)
+                return
+        self._session.note(
+            f"too little time to fine-tune the float model for as long as {row.name}"
+        )
 
     def _best(self) -> Row | None:
         made = picks.choose(self._session.result.rows, self._plan)
@@ -203,7 +204,7 @@ class Search:
     def _confirm(self) -> None:
         """Measure the best again on all rows, until one of them holds."""
         session = self._session
-        for tuned in [r for r in session.result.rows if r.number and r.is_reference and r.file]:
+        for tuned in picks.tuned(session.result.rows):
             session.confirm(tuned)
         for _ in range(_CONFIRMED):
             row = self._best()

@@ -200,10 +200,9 @@ class Compressing:
         """
         if recipe.teacher is None or (recipe.tune and not recipe.quantize):
             return None
-        tuned = [r for r in self.result.rows if r.number and r.is_reference and r.file]
-        by_epochs = sorted(tuned, key=lambda r: Recipe.from_dict(r.recipe).passes)
-        as_long = [r for r in by_epochs if Recipe.from_dict(r.recipe).passes >= recipe.passes]
-        return next(iter([*as_long, *by_epochs[::-1]]), None)
+        tuned = picks.tuned(self.result.rows)
+        as_long = [r for r in tuned if r.passes >= recipe.passes]
+        return next(iter([*as_long, *tuned[::-1]]), None)
 
     def _finished_before(self) -> CompressionResult:
         for event in self.memory.events:

@@ -39,9 +39,6 @@ class Width:
     readers: list[tuple[Any, int]] = field(default_factory=list)  # and places for each channel
 
 
-Keep = Callable[[Width], Array]  # the channels of a layer that stay
-
-
 def smaller(
     model: Any, share: float, single: dict[str, float] | None = None
 ) -> tuple[Any, dict[str, str]]:
@@ -102,7 +99,7 @@ def layers_of(model: Any) -> list[Any]:
     return [w.layer for w in half]
 
 
-def _narrower(widths: list[Width], keep: Keep) -> list[Width]:
+def _narrower(widths: list[Width], keep: Callable[[Width], Array]) -> list[Width]:
     """Choose what stays; return the layers that lose a channel."""
     for width in widths:
         width.kept = keep(width)

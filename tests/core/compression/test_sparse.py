@@ -138,3 +138,24 @@ def test_what_was_trained_is_held_to_the_float_model_that_was_for_as_long():
     assert against(rung) == 3
     assert against(Recipe(cluster=8, epochs=100, start=first.to_dict())) == 2
     assert against(Recipe(prune="0.8")) is None and against(longer) is None
+
+
+@pytest.mark.parametrize(("left", "done"), [(100.0, True), (30.0, False), (-1.0, False)])
+def test_in_the_end_the_float_model_is_trained_as_long_as_the_best_or_that_is_told(left, done):
+    first = Recipe(tune=True, epochs=10)
+    best = Recipe(shrink=0.5, quantize="int8", epochs=30, start=first.to_dict())
+    rows = [
+        Row(0, bytes=100, file="0"),
+        Row(1, first.to_dict(), bytes=100, file="1", seconds=20.0),  # 2 seconds an epoch
+        Row(2, best.to_dict(), bytes=40, file="2", against=1, latency_ms=1.0),
+    ]
+    notes, made = [], []
+    session = SimpleNamespace(
+        plan=CompressPlan(budget="1%"), result=SimpleNamespace(rows=rows),
+        seconds_left=lambda: left, note=notes.append, candidate=made.append,
+    )  # fmt: skip
+    search = Search(session)
+    search.base, search.attempt = first, made.append
+    search._tune_as_long()
+    assert [r.passes for r in made] == ([best.passes] if done else [])
+    assert bool(notes) is not done
