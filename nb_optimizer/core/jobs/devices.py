@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import psutil
 
+from nb_optimizer.core.devices import nvidia
 from nb_optimizer.core.devices.wish import MOST_CPUS
 from nb_optimizer.core.errors import UserError
 
@@ -68,7 +67,7 @@ def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Sha
     Raises:
         UserError: more devices for one trial than there are.
     """
-    gpus, cores = visible_gpus(), _cores()
+    gpus, cores = nvidia.visible(), _cores()
     if gpus and devices_per_trial > len(gpus):
         has = f"{len(gpus)} GPU{'s' * (len(gpus) > 1)}"
         message = f"--devices-per-trial {devices_per_trial}: this machine has {has}."
@@ -91,24 +90,6 @@ def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Sha
         )
         for slot in range(count)
     ]
-
-
-def visible_gpus() -> list[str]:
-    """Return the GPUs this process may use, found without TensorFlow."""
-    allowed = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if allowed is not None:
-        return [g for g in allowed.split(",") if g and g != "-1"]
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    try:
-        done = subprocess.run(  # noqa: S603 - found on the path
-            [program, "-L"], capture_output=True, text=True, timeout=20, check=False
-        )
-    except (OSError, subprocess.TimeoutExpired):
-        return []
-    lines = [line for line in done.stdout.splitlines() if line.startswith("GPU ")]
-    return [str(i) for i in range(len(lines))]
 
 
 def _cores() -> int:

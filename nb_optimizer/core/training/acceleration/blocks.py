@@ -5,13 +5,14 @@ from __future__ import annotations
 import abc
 import importlib
 import itertools
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from nb_optimizer.core.training.acceleration.pace import LOOP, PLAIN, Pace
+from nb_optimizer.core.training.acceleration.pace import Pace
+from nb_optimizer.core.training.acceleration.promises import LOOP, PLAIN
 from nb_optimizer.core.training.acceleration.resident import Resident
+from nb_optimizer.core.training.acceleration.timing import PlainTimer, stopwatch, wait_for
 from nb_optimizer.core.training.acceleration.ways import RowWays, Step, StreamWays
 from nb_optimizer.core.training.keras_input import Array, batch_size_of
 
@@ -46,6 +47,7 @@ class Feed(abc.ABC):
         self.size = 1  # steps of the block that runs now
         self.made: dict[Any, Any] = {}  # what has been compiled
         self._ways: Any = None
+        self.timer = PlainTimer(pace)
 
     @property
     @abc.abstractmethod
@@ -243,7 +245,9 @@ def blocks_under(
                 own = super()._enumerate_iterator()
                 if self.feed is None or is_over(self.feed):
                     yield from own
-                elif isinstance(self.feed, StreamFeed):
+                    return
+                self.feed.timer.begin_anew()
+                if isinstance(self.feed, StreamFeed):
                     yield from self.feed.blocks(own)
                 else:
                     self.data_adapter.on_epoch_begin()
@@ -261,29 +265,6 @@ def timed(function: Callable[[Any], Any], content: Any, feed: Feed | None) -> An
     """Run one plain step, and tell the pace how long it took while that decides anything."""
     if feed is None or feed.pace.is_final or feed.pace.way != PLAIN:
         return function(content)
-    pace = feed.pace
-    if feed.steps is None and not pace.compiles:  # how much is left to train is not known yet
+    if feed.steps is None and not feed.pace.compiles:  # what is left to train is not known yet
         return function(content)
-    seconds = stopwatch(pace)
-    returned = function(content)
-    wait_for(returned)
-    pace.took(seconds(), 1)
-    return returned
-
-
-def stopwatch(pace: Pace) -> Callable[[], float]:
-    """Start a watch for a call.
-
-    A call that compiles is measured by the processor's time: a busy machine would make a
-    compilation look dearer than the steps that it saves.
-    """
-    clock = time.process_time if pace.compiles else time.perf_counter
-    start = clock()
-    return lambda: clock() - start
-
-
-def wait_for(returned: Any) -> None:
-    """Wait until the steps are done, or the clock would be read too early."""
-    tf: Any = importlib.import_module("tensorflow")
-    for value in tf.nest.flatten(returned)[:1]:
-        value.numpy()
+    return feed.timer.run(function, content)

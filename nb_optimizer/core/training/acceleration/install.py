@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import functools
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core import events as ev
+from nb_optimizer.core.training.acceleration import hardware
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
@@ -17,14 +17,10 @@ from nb_optimizer.core.training.acceleration.blocks import (
     blocks_under,
     timed,
 )
-from nb_optimizer.core.training.acceleration.pace import (
-    LOOP,
-    PLAIN,
-    WORDS,
-    Pace,
-)
+from nb_optimizer.core.training.acceleration.pace import Pace
 from nb_optimizer.core.training.acceleration.passes import Compiled, kind_of, unsuited
-from nb_optimizer.core.training.acceleration.resident import budget, resident
+from nb_optimizer.core.training.acceleration.promises import LOOP, PLAIN, WORDS, XLA
+from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import ROW_WAYS, STREAM_WAYS
 from nb_optimizer.core.training.keras_input import (
     improve_stream,
@@ -104,18 +100,23 @@ class Acceleration:
         return feed
 
     def _make_feed(self, source: Any, *, is_training: bool) -> Feed:
-        left = self._training_left if is_training else self._validation_left
-        known = self._by_rule(source) or (self.known() if is_training else "")
-        chosen = self._tell if is_training else _nobody
-        kind = functools.partial(kind_of, self._fit.model, self._fit.framework)
         if (data := resident(source)) is not None:
-            pace = Pace((PLAIN, *ROW_WAYS), left, known=known, kind=kind, chosen=chosen)
+            pace = self._make_pace(source, ROW_WAYS, is_training=is_training)
             return RowFeed(source, data, order_of(source), pace)
-        told = improve_stream(source, budget())
+        told = improve_stream(source, hardware.memory())
         if is_training and told:
             self._of_data = f"; {told}"
-        pace = Pace((PLAIN, *STREAM_WAYS), left, known=known, kind=kind, chosen=chosen)
-        return StreamFeed(source, pace)
+        return StreamFeed(source, self._make_pace(source, STREAM_WAYS, is_training=is_training))
+
+    def _make_pace(self, source: Any, ways: tuple[str, ...], *, is_training: bool) -> Pace:
+        model, framework = self._fit.model, self._fit.framework
+        return Pace(
+            (PLAIN, *hardware.ways_for(model, framework, ways)),
+            self._training_left if is_training else self._validation_left,
+            known=self._by_rule(source) or (self.known() if is_training else ""),
+            promises=lambda: hardware.promises(kind_of(model, framework)),
+            chosen=self._tell if is_training else _nobody,
+        )
 
     def is_over(self, feed: Feed) -> bool:
         """Whether Keras' own input serves: plain steps have won, or nobody here takes blocks.
@@ -163,7 +164,8 @@ class Acceleration:
         if self._fit.plan.seed is None:
             return ""
         small = not model.built or model.count_params() <= _FEW_PARAMETERS
-        return LOOP if small and (source.num_batches or 0) >= _MANY_STEPS else PLAIN
+        (loop, *_) = hardware.ways_for(model, self._fit.framework, (LOOP, XLA))
+        return loop if small and (source.num_batches or 0) >= _MANY_STEPS else PLAIN
 
     def known(self) -> str:
         """Return what the last run of the same cell chose."""

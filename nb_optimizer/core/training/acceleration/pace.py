@@ -1,8 +1,7 @@
 """Which way of running steps is fastest here: tried on real steps, weighed against what is left.
 
 Every trial trains: its steps count. A way costs a compilation first, so the next one is tried only
-while enough training is left to earn that back, with what is known of such models: ``PROMISES``
-decides what is worth a trial and in which order, the timing of real steps which way is used.
+while enough training is left to earn that back, by what such models promise (``promises``).
 """
 
 from __future__ import annotations
@@ -11,30 +10,21 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-PLAIN, LOOP, FUSED, XLA = "plain", "loop", "fused", "xla"
+from nb_optimizer.core.training.acceleration.promises import (
+    DENSE,
+    FUSED,
+    LOOP,
+    ON_CPU,
+    PLAIN,
+    XLA,
+    Promises,
+)
+
 LONGEST = 0.2  # seconds that one call may take, so that a stop never waits longer
 LARGEST = 1024  # steps in one call
 _ENOUGH_SECONDS, _ENOUGH_STEPS = 0.1, 400  # of a trial
 _FEWEST_CALLS = 3
-_SLOW_STEP = 0.04  # seconds: such a step computes, it does not wait for Python
-DENSE, CONVOLUTION, RECURRENT, ATTENTION = "dense", "convolution", "recurrent", "attention"
-# How many times faster than plain steps a way may get, at best, by the kind of the model's layers.
-# Convolutions in one loop under XLA are not the fast ones: they were 5 to 7 times slower.
-PROMISES = {
-    DENSE: {FUSED: 20.0, LOOP: 4.0, XLA: 4.0},
-    CONVOLUTION: {XLA: 2.5, LOOP: 1.2},
-    RECURRENT: {FUSED: 4.0, XLA: 3.0, LOOP: 1.5},
-    ATTENTION: {FUSED: 3.0, LOOP: 2.0, XLA: 2.0},
-}
-# What compiling a way may cost, as multiples of the plain step's tracing time plus seconds.
-_PRICE = {LOOP: (1.2, 0.1), FUSED: (2.5, 0.5), XLA: (2.0, 0.4)}
 _FIRST_CALL = {PLAIN: 1, LOOP: 4, FUSED: 2, XLA: 2}
-WORDS = {
-    PLAIN: "one step per call",
-    LOOP: "many steps per call",
-    FUSED: "many steps per call, compiled as one by XLA",
-    XLA: "many steps per call, each compiled by XLA",
-}
 
 
 @dataclass
@@ -73,7 +63,7 @@ class Pace:
         left: Callable[[], int],
         *,
         known: str = "",
-        kind: Callable[[], str] = lambda: DENSE,
+        promises: Callable[[], Promises] = lambda: ON_CPU[DENSE],
         chosen: Callable[[], None] = lambda: None,
     ) -> None:
         self.way = known if known in ways else PLAIN
@@ -81,7 +71,7 @@ class Pace:
         self.reason = ""
         self.trials: dict[str, Trial] = {self.way: Trial()}
         self._untried = {w for w in ways if w != PLAIN}
-        self._kind = kind
+        self._promises = promises
         self._left = left
         self._chosen = chosen
 
@@ -149,14 +139,13 @@ class Pace:
     def _go_on(self) -> None:
         self.way = self.best
         step = self.trials[self.way].per_step
-        if self.trials[PLAIN].per_step > _SLOW_STEP:
+        promises, tracing = self._promises(), self.trials[PLAIN].first_seconds or 0.0
+        if self.trials[PLAIN].per_step > promises.slow_step:
             self._settle("a step takes so long that calling it costs nothing")
             return
-        promises = PROMISES[self._kind()]
-        for candidate in sorted(self._untried, key=lambda w: -promises.get(w, 0.0)):
-            hoped = self.trials[PLAIN].per_step / max(promises.get(candidate, 0.0), 1.0)
-            times, more = _PRICE[candidate]
-            price = times * (self.trials[PLAIN].first_seconds or 0.0) + more
+        for candidate in sorted(self._untried, key=lambda w: -promises.gain(w)):
+            hoped = self.trials[PLAIN].per_step / promises.gain(candidate)
+            price = promises.price(candidate, tracing)
             if self._left() * (step - hoped) > 1.5 * price:
                 self._untried.remove(candidate)
                 self.way = candidate

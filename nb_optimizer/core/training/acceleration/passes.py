@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from nb_optimizer.core.plan import TrainPlan
+from nb_optimizer.core.training.acceleration import hardware
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
@@ -21,7 +22,8 @@ from nb_optimizer.core.training.acceleration.blocks import (
     blocks_under,
     timed,
 )
-from nb_optimizer.core.training.acceleration.pace import (
+from nb_optimizer.core.training.acceleration.pace import Pace, Trial
+from nb_optimizer.core.training.acceleration.promises import (
     ATTENTION,
     CONVOLUTION,
     DENSE,
@@ -30,14 +32,11 @@ from nb_optimizer.core.training.acceleration.pace import (
     PLAIN,
     RECURRENT,
     XLA,
-    Pace,
-    Trial,
 )
 from nb_optimizer.core.training.acceleration.resident import resident
 from nb_optimizer.core.training.acceleration.ways import PredictWays
 from nb_optimizer.core.training.framework import Framework
 from nb_optimizer.core.training.keras_input import order_of, replaced_input
-from nb_optimizer.core.training.sampling import accelerator
 
 _FUNCTIONS = {"evaluate": "test", "predict": "predict"}
 
@@ -120,10 +119,12 @@ class Passes:
         self, kind: str, compiled: Compiled, model: Any, framework: Framework
     ) -> Iterator[None]:
         feeds: list[Feed] = []
+        (loop, *_) = hardware.ways_for(model, framework, (LOOP, XLA))
+        ways = tuple({loop: 0} | dict.fromkeys(hardware.ways_for(model, framework, _MORE[kind])))
         name, step = f"{_FUNCTIONS[kind]}_function", getattr(model, f"{_FUNCTIONS[kind]}_step")
 
         def feed_for(source: Any) -> Feed | None:
-            made = self._feed(source, kind, compiled)
+            made = self._feed(source, kind, compiled, ways)
             feeds.extend([made] if made else [])
             return made
 
@@ -144,13 +145,15 @@ class Passes:
             if feeds:
                 compiled.learn(feeds[0])
 
-    def _feed(self, source: Any, kind: str, compiled: Compiled) -> Feed | None:
+    def _feed(
+        self, source: Any, kind: str, compiled: Compiled, ways: tuple[str, ...]
+    ) -> Feed | None:
         """Return what feeds a call in blocks, or nothing where its input can't be."""
         data = resident(source)
         streams = kind == "evaluate" and source.num_batches  # the only streams that run in blocks
         if compiled.way == PLAIN or (data is None and not streams):
             return None
-        pace = self._pace(source, compiled, *(() if data is None else _MORE[kind]))
+        pace = self._pace(source, compiled, ways[:1] if data is None else ways)
         if pace.is_final and pace.way == PLAIN:
             return None  # Keras' own input serves
         if data is None:
@@ -160,13 +163,18 @@ class Passes:
         feed.made = compiled.made
         return feed
 
-    def _pace(self, source: Any, compiled: Compiled, *more: str) -> Pace:
-        # A seed promises every bit: a loop computes the same, XLA almost.
-        ways = (PLAIN, LOOP) if self._plan.seed is not None else (PLAIN, LOOP, *more)
+    def _pace(self, source: Any, compiled: Compiled, ways: tuple[str, ...]) -> Pace:
+        # A seed promises every bit: a loop of Keras' own steps computes the same, others almost.
+        ways = ways[:1] if self._plan.seed is not None else ways
         # Who has called so often will call as often again: nothing else is known of what is left.
         steps, earlier = int(source.num_batches), compiled.steps
         compiled.steps += steps
-        pace = Pace(ways, lambda: steps + earlier, known=compiled.way, kind=lambda: compiled.layers)
+        pace = Pace(
+            (PLAIN, *ways),
+            lambda: steps + earlier,
+            known=compiled.way,
+            promises=lambda: hardware.promises(compiled.layers),
+        )
         pace.take_up(compiled.trials)
         return pace
 
@@ -181,9 +189,8 @@ def unsuited(model: Any, framework: Framework, step: str) -> str:
         (model.run_eagerly, "the model is compiled with run_eagerly"),
         (model.steps_per_execution != 1, "the model has its own steps_per_execution"),
         (strategy != "_DefaultDistributionStrategy", f"it trains under {strategy}"),
-        (accelerator(), f"{accelerator()} computes, where this is not tried yet"),
     )
-    return next((why for wrong, why in checks if wrong), "")
+    return next((why for wrong, why in checks if wrong), "") or hardware.unsuited()
 
 
 def kind_of(model: Any, framework: Framework) -> str:

@@ -7,11 +7,9 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
-import psutil
 
+from nb_optimizer.core.training.acceleration import hardware
 from nb_optimizer.core.training.keras_input import Array, arrays_of
-
-_SHARE_OF_MEMORY = 4  # the data may take one part in this many of what is free
 
 
 class Resident:
@@ -48,12 +46,7 @@ def resident(source: Any) -> Resident | None:
     if not all(_is_dense(tf, leaf) for leaf in tf.nest.flatten(arrays)):
         return None
     data = Resident(arrays)
-    return data if data.size <= budget() else None
-
-
-def budget() -> float:
-    """Return the bytes that data may take."""
-    return float(psutil.virtual_memory().available / _SHARE_OF_MEMORY)
+    return data if hardware.holds(data.size) else None
 
 
 def _is_dense(tf: Any, leaf: Any) -> bool:

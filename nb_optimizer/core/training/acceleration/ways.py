@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from nb_optimizer.core.training.acceleration.pace import FUSED, LARGEST, LOOP, XLA
+from nb_optimizer.core.training.acceleration.pace import LARGEST
+from nb_optimizer.core.training.acceleration.promises import FUSED, LOOP, XLA
 
 Step = Callable[[Any], Any]  # a batch to logs
 _STEP = "step"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from nb_optimizer.core.training.acceleration import blocks, pace
+from nb_optimizer.core.training.acceleration import blocks, hardware
 from nb_optimizer.core.training.acceleration.install import Acceleration
-from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, PLAIN, XLA
+from nb_optimizer.core.training.acceleration.promises import FUSED, LOOP, PLAIN, XLA, Promises
 
 ROWS, EPOCHS, BATCH = 330, 5, 32  # the last batch is not full
 
@@ -217,7 +217,8 @@ def mobilenet():
 def test_steps_that_stay_plain_compute_the_same(case, train, monkeypatch):
     import keras
 
-    monkeypatch.setattr(pace, "_SLOW_STEP", 0.0)  # nothing but plain steps is tried
+    nothing = Promises({}, {}, slow_step=0.0)  # so that plain steps are all that is tried
+    monkeypatch.setattr(hardware, "promises", lambda _: nothing)
     monkeypatch.setattr(blocks, "_MOST_BATCHES", 2)
 
     def history(accelerate):

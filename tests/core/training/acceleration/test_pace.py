@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from nb_optimizer.core.training.acceleration.pace import (
+from nb_optimizer.core.training.acceleration.pace import LARGEST, LONGEST, Pace
+from nb_optimizer.core.training.acceleration.promises import (
     CONVOLUTION,
     DENSE,
     FUSED,
-    LARGEST,
-    LONGEST,
     LOOP,
+    ON_CPU,
     PLAIN,
     XLA,
-    Pace,
+    Promises,
 )
 
 ALL_WAYS = (PLAIN, LOOP, FUSED, XLA)
@@ -22,11 +22,11 @@ CNN = {PLAIN: 2.5e-3, LOOP: 1.5e-3, FUSED: 1e-2, XLA: 1e-3}
 COMPILE = {PLAIN: 0.5, LOOP: 0.6, FUSED: 1.5, XLA: 1.2}
 
 
-def train(steps, prices, *, failing=(), known=""):
+def train(steps, prices, *, failing=(), known="", device=ON_CPU):
     """Run a training of ``steps`` steps; return the pace, the seconds and the longest call."""
     left = [steps]
     kind = CONVOLUTION if prices is CNN else DENSE
-    pace = Pace(ALL_WAYS, lambda: left[0], known=known, kind=lambda: kind)
+    pace = Pace(ALL_WAYS, lambda: left[0], known=known, promises=lambda: device[kind])
     total, longest, seen = 0.0, 0.0, set()
     while left[0] > 0:
         size, way = min(pace.size(), left[0]), pace.way
@@ -95,9 +95,10 @@ def test_plain_steps_are_traced_once(rows, train, monkeypatch):
     import keras
     import numpy as np
 
-    from nb_optimizer.core.training.acceleration import pace
+    from nb_optimizer.core.training.acceleration import hardware, pace
 
-    monkeypatch.setattr(pace, "_SLOW_STEP", 0.0)  # plain steps win at once
+    nothing = Promises({}, {}, slow_step=0.0)  # so that plain steps win at once
+    monkeypatch.setattr(hardware, "promises", lambda _: nothing)
     monkeypatch.setattr(pace, "_ENOUGH_SECONDS", 0.0)
     traces = []
 

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from nb_optimizer.core.training.acceleration import passes
-from nb_optimizer.core.training.acceleration.pace import FUSED, LOOP, PLAIN, XLA, Pace
+from nb_optimizer.core.training.acceleration.pace import Pace
 from nb_optimizer.core.training.acceleration.passes import Passes
+from nb_optimizer.core.training.acceleration.promises import FUSED, LOOP, PLAIN, XLA
 
 ROWS, BATCH = 330, 32  # the last batch is not full
 
@@ -47,8 +48,8 @@ def ran(monkeypatch):
 
 
 def force(monkeypatch, way):
-    def pace(self, source, compiled, *more):
-        return Pace((PLAIN, LOOP, *more), lambda: 1, known=way)
+    def pace(self, source, compiled, ways):
+        return Pace((PLAIN, *ways), lambda: 1, known=way)
 
     monkeypatch.setattr(Passes, "_pace", pace)
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from nb_optimizer.core.training.acceleration.install import Acceleration
-from nb_optimizer.core.training.acceleration.pace import LOOP, XLA
+from nb_optimizer.core.training.acceleration.promises import LOOP, XLA
 from nb_optimizer.core.training.dataset_inside import improved
 
 ROWS, BATCH, EPOCHS = 330, 32, 4
