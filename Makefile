@@ -54,12 +54,12 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/tuning_wall.py 5
 	$(BIN)/python benchmarks/tuning_overhead.py 40
 	$(BIN)/python benchmarks/tuning_overhead.py 40 --memory
-	$(BIN)/python benchmarks/compression.py static
-	$(BIN)/python benchmarks/compression.py qat
+	$(BIN)/python benchmarks/compression_gains.py static
+	$(BIN)/python benchmarks/compression_gains.py qat
 	$(BIN)/python benchmarks/compression_peers.py
 	$(BIN)/python benchmarks/compression_translation.py
-	$(BIN)/python benchmarks/compression.py search 0 600
-	$(BIN)/python benchmarks/compression.py latency 0 600
+	$(BIN)/python benchmarks/compression_gains.py search 0 600
+	$(BIN)/python benchmarks/compression_gains.py latency 0 600
 
 clean:
 	rm -rf $(VENV) .cache .nb_optimizer

@@ -1,4 +1,4 @@
-"""Data and models of benchmarks/compression.py, made from a seed."""
+"""Data and models of benchmarks/compression_gains.py, made from a seed."""
 
 from __future__ import annotations
 

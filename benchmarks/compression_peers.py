@@ -16,7 +16,7 @@ import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import compression as bench
+import compression_gains as bench
 import compression_data as sets
 import numpy as np
 

@@ -40,8 +40,8 @@ def _auto(wish: Wish, there: Inventory) -> Choice:
         return _tpu(wish, there)
     if len(there.gpus) > 1:
         return _mirrored("GPU", range(len(there.gpus)), f"{len(there.gpus)} GPUs are here")
-    where = f"on its only GPU ({there.gpus[0]})" if there.gpus else "and no GPU"
-    return Choice(PLAIN, (), f"one processor {where}: nothing to divide the work among")
+    where = f"one GPU ({there.gpus[0]})" if there.gpus else "one processor and no GPU"
+    return Choice(PLAIN, (), f"{where}: nothing to divide the work among")
 
 
 def _none(wish: Wish, there: Inventory) -> Choice:  # noqa: ARG001
@@ -79,6 +79,8 @@ def _gpu(wish: Wish, there: Inventory) -> Choice:
         message = f"--devices {wish}: there is no GPU {missing[0]}; the last one is gpu:{last}."
         raise UserError(message)
     indices = wish.indices or tuple(range(len(there.gpus)))
+    if indices == (0,):
+        return Choice(PLAIN, (), f"one GPU ({there.gpus[0]}), which computes without a strategy")
     return _mirrored("GPU", indices, f"{len(indices)} of {len(there.gpus)} GPUs")
 
 

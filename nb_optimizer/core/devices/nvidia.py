@@ -18,10 +18,16 @@ def visible() -> list[str]:
     return [str(i) for i in range(len(lines))]
 
 
-def smallest_memory() -> int:
-    """Return the bytes of the smallest GPU here, 0 where they are not known."""
-    lines = _ask("--query-gpu=memory.total", "--format=csv,noheader,nounits")
-    return min((int(line) * 2**20 for line in lines if line.strip().isdigit()), default=0)
+def memory(gpus: list[str]) -> list[tuple[int, int]]:
+    """Return the bytes taken and those there are of each GPU, nothing where nobody tells."""
+    if not gpus:
+        return []
+    names = ("-i", ",".join(gpus))
+    lines = _ask(*names, "--query-gpu=memory.used,memory.total", "--format=csv,noheader,nounits")
+    numbers = [line.replace(" ", "").split(",") for line in lines]
+    if not all(n.isdigit() for line in numbers for n in line):  # "[N/A]": it shares the computer's
+        return []
+    return [(int(used) * 2**20, int(total) * 2**20) for used, total in numbers]
 
 
 def _ask(*words: str) -> list[str]:

@@ -75,7 +75,8 @@ class Share:
             devices = [f"{d} of each of {self.replicas // len(devices)} workers" for d in devices]
         size = self._call.known_batch or self._call.batch_size
         kind = MACHINES if self.in_lockstep else type(self._strategy).__name__
-        text = f"trained on {self.replicas} devices ({', '.join(devices)}) with {kind}"
+        many = "s" * (self.replicas > 1)
+        text = f"trained on {self.replicas} device{many} ({', '.join(devices)}) with {kind}"
         if size:
             text += f", {size} rows per batch, {size // self.replicas} on each"
         fit.emit(ev.Distributed(time.time(), kind, devices, self.replicas, size, text))

@@ -13,6 +13,7 @@ from nb_optimizer.core.devices.wish import MOST_CPUS
 from nb_optimizer.core.errors import UserError
 
 _KEPT = 0.8  # of what is free at the start, for all workers together
+_FULL = 0.75  # of a GPU's memory: what is left may be too little for workers
 
 
 @dataclass(frozen=True)
@@ -89,6 +90,18 @@ def shares(workers: str, devices_per_trial: int, memory: int | None) -> list[Sha
             _slice(gpus, slot, devices_per_trial), max(1, cores // count), limit, devices_per_trial
         )
         for slot in range(count)
+    ]
+
+
+def remarks() -> list[str]:
+    """Return what is to be said of GPUs that other processes, the kernel among them, fill."""
+    gpus = nvidia.visible()
+    return [
+        f"GPU {gpu}: {used / 1e9:.3g} of its {total / 1e9:.3g} GB are taken, so trials may run out "
+        "of memory. TensorFlow takes a whole GPU unless TF_FORCE_GPU_ALLOW_GROWTH=true is set before "
+        "the kernel first computes."
+        for gpu, (used, total) in zip(gpus, nvidia.memory(gpus), strict=False)
+        if used > _FULL * total
     ]
 
 

@@ -16,10 +16,9 @@ from typing import Any
 
 from nb_optimizer.core import store as runs
 from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.jobs import devices, process
 from nb_optimizer.core.jobs import folder as places
-from nb_optimizer.core.jobs import process
 from nb_optimizer.core.jobs.capture import capture, remarks
-from nb_optimizer.core.jobs.devices import shares
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.core.store import Store
 from nb_optimizer.core.tuning import cell as cells
@@ -117,7 +116,8 @@ def begin(plan: TunePlan, cell: Cell, store: Store, names: Mapping[str, Any]) ->
         message = f"The search cannot be written to {folder} ({error.strerror})."
         raise UserError(message) from error
     job = _job(plan, cell, folder, given, uses_hp=uses_hp)
-    job |= {"captured": captured, "sets": sorted(found.sets), "notes": remarks(captured)}
+    notes = remarks(captured) + (devices.remarks() if plan.engine == "local" else [])
+    job |= {"captured": captured, "sets": sorted(found.sets), "notes": notes}
     (folder / runs.STOP_FILE).unlink(missing_ok=True)
     places.write_json(folder / places.JOB, job)
     (folder / places.FAILURE).unlink(missing_ok=True)
@@ -160,7 +160,7 @@ def _check(plan: TunePlan, cell: Cell) -> cells.CellNames:
         )
         raise UserError(message)
     if plan.engine == "local":
-        shares(plan.workers, plan.devices_per_trial, plan.memory)
+        devices.shares(plan.workers, plan.devices_per_trial, plan.memory)
     return found
 
 

@@ -43,6 +43,8 @@ def test_mistakes_say_what_is_right(text, says):
     [
         ("auto", NOTHING, PLAIN, ()),
         ("auto", Inventory(gpus=("A",)), PLAIN, ()),
+        ("gpu:0", FOUR, PLAIN, ()),
+        ("gpu", Inventory(gpus=("A",)), PLAIN, ()),
         ("auto", FOUR, MIRRORED, ("GPU:0", "GPU:1", "GPU:2", "GPU:3")),
         ("auto", TPU, ON_TPU, tuple(f"TPU:{i}" for i in range(8))),
         ("none", FOUR, PLAIN, ()),

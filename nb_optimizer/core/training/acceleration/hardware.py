@@ -73,7 +73,7 @@ def holds(size: int) -> bool:
 
 @functools.cache
 def _gpu_memory() -> int:
-    return nvidia.smallest_memory()
+    return min((total for _, total in nvidia.memory(nvidia.visible())), default=0)
 
 
 @functools.cache

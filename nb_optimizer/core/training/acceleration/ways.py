@@ -30,6 +30,8 @@ class RowWays:
         self._step = step
         self._data = data
         self._made = made
+        # Keras runs such a model's steps by XLA, whose random numbers are others.
+        self._by_xla = bool(step.__self__.jit_compile)  # type: ignore[attr-defined]
 
     def run(self, way: str, rows: Any, steps: int) -> Any:
         """Run ``steps`` steps on the rows ``[steps, batch]``."""
@@ -62,7 +64,7 @@ class RowWays:
         tf = self._tf
         if way == _STEP:
             rows = tf.TensorSpec([batch_size], tf.int64)
-            return _traced(tf, self._on_rows, data, rows)
+            return _traced(tf, self._on_rows, data, rows, jit_compile=self._by_xla)
         # As Keras: where all batches are full, their size is part of the shape. Else the step is
         # traced once for batches of every size.
         rest = len(tf.nest.flatten(self._data)[0]) % (batch_size or 1)

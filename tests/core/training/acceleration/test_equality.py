@@ -254,6 +254,23 @@ def test_dropout_under_xla_drops_the_same_share_of_fresh_units(way, train, monke
     assert len(set(history["loss"])) == 4  # other units in each epoch
 
 
+@pytest.mark.parametrize("way", [FUSED, XLA])
+def test_steps_that_keras_compiles_draw_the_same_random_numbers(way, train, monkeypatch):
+    """The last batch, which is not full, among them."""
+
+    def compiled_dropout():
+        net, arguments = dropout()
+        net.jit_compile = True
+        return net, arguments
+
+    plain_history, plain_weights = fit(compiled_dropout, train, monkeypatch, "")
+    history, weights = fit(compiled_dropout, train, monkeypatch, way)
+    for name, values in plain_history.items():
+        np.testing.assert_allclose(history[name], values, rtol=1e-5, err_msg=name)
+    for a, b in zip(plain_weights, weights, strict=True):
+        np.testing.assert_allclose(b, a, rtol=1e-4, atol=1e-5)
+
+
 def test_a_seed_fixes_the_way_before_the_first_step(train):
     import keras
 

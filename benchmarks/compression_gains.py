@@ -1,4 +1,4 @@
-"""What ``%compress`` gains: ``python benchmarks/compression.py [static|search|latency|qat] ...``.
+"""What ``%compress`` gains: ``python benchmarks/compression_gains.py [static|search|latency|qat] ...``.
 
 ``static``: int8 after training on three tasks. ``search SEED SECONDS``: ``--budget 0.5%
 --target gzip`` on the glyph CNN, against the float model that the search fine-tunes for as long.
