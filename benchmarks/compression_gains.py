@@ -1,6 +1,6 @@
-"""What ``%compress`` gains: ``python benchmarks/compression_gains.py [static|search|latency|qat] ...``.
+"""What ``%compress`` gains: ``python benchmarks/compression_gains.py [WHAT] ...``.
 
-``static``: int8 after training on three tasks. ``search SEED SECONDS``: ``--budget 0.5%
+``static``: int8 after training on three tasks. ``search SEED SECONDS [ENGINE]``: ``--budget 0.5%
 --target gzip`` on the glyph CNN, against the float model that the search fine-tunes for as long.
 ``latency SEED SECONDS``: the same for ``--target latency``. ``qat``: how much of what int8 loses
 training wins back. Every line printed is measured on the exported file.
@@ -134,11 +134,12 @@ def qat():
 
 
 if __name__ == "__main__":
-    what = sys.argv[1] if len(sys.argv) > 1 else "static"
-    numbers = [int(a) for a in sys.argv[2:4]]
+    what, *more = sys.argv[1:] or ["static"]
+    numbers = [int(a) for a in more[:2]] or [0, 600]
+    engine = {"engine": more[2]} if len(more) > 2 else {}
     if what == "static":
         static()
     elif what == "qat":
         qat()
     else:
-        search(*(numbers or [0, 600]), "latency" if what == "latency" else "gzip")
+        search(*numbers, "latency" if what == "latency" else "gzip", **engine)

@@ -16,8 +16,8 @@ import tempfile
 from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-import compression_gains as bench
 import compression_data as sets
+import compression_gains as bench
 import numpy as np
 
 TASKS = {

@@ -98,8 +98,8 @@ def remarks() -> list[str]:
     gpus = nvidia.visible()
     return [
         f"GPU {gpu}: {used / 1e9:.3g} of its {total / 1e9:.3g} GB are taken, so trials may run out "
-        "of memory. TensorFlow takes a whole GPU unless TF_FORCE_GPU_ALLOW_GROWTH=true is set before "
-        "the kernel first computes."
+        "of memory. TensorFlow takes a whole GPU unless TF_FORCE_GPU_ALLOW_GROWTH=true is set "
+        "before the kernel first computes."
         for gpu, (used, total) in zip(gpus, nvidia.memory(gpus), strict=False)
         if used > _FULL * total
     ]
