@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,12 @@ from nb_optimizer.core.compression import graph, workers
 from nb_optimizer.core.compression.distill import Lesson
 from nb_optimizer.core.compression.finetune import FineTuning
 from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.watcher import StoppedError
 from nb_optimizer.core.compression.workers import WorkerError
+from nb_optimizer.core.devices.follow import Follower
+from nb_optimizer.core.devices.job import Job
 from nb_optimizer.core.errors import UserError
+from nb_optimizer.core.watching import Guard
 
 if TYPE_CHECKING:
     from nb_optimizer.core.compression.session import Compressing
@@ -38,6 +43,7 @@ def train(
 
     Raises:
         WorkerError: TF-MOT refused, or its process died.
+        StoppedError: somebody has stopped the training.
     """
     import keras  # noqa: PLC0415 - loads on first use
 
@@ -51,15 +57,21 @@ def train(
         "file": str(folder / "result.tflite"),
         "classes": str(folder / CLASSES) if own else "",
         "recipe": recipe.to_dict(),
+        "name": session.path.name,
+        "runs": "" if tuning.quiet else str(session.store.root.parent.resolve()),
         "seed": tuning.seed,
         "devices": tuning.devices,
     }
+    shown = _Shown(session, tuning, folder)
     try:
         model.save(folder / "model.keras")
         if own:
             (folder / CLASSES).write_bytes(cloudpickle.dumps(own))
-        pulse = session.watcher.pulse
-        answer = workers.call(request, folder, module=_MODULE, timeout=_left(tuning), pulse=pulse)
+        answer = workers.call(
+            request, folder, module=_MODULE, timeout=_left(tuning), pulse=shown.pulse
+        )
+        if answer["stopped"]:
+            raise StoppedError
         for text in answer["notes"]:
             session.note(text)
         made = keras.models.load_model(folder / "result.keras", own or None, compile=False)
@@ -68,10 +80,52 @@ def train(
         message = f"the model cannot be sent to TF-MOT's process: {first}; try --engine native"
         raise UserError(message) from error
     finally:
+        shown.close()
         for path in folder.glob("*.npy"):
             path.unlink()
     file = folder / "result.tflite"
     return made, file if file.is_file() else None
+
+
+class _Shown:
+    """The trainings of TF-MOT's process, as the runs that they are: seen live, steered, kept."""
+
+    def __init__(self, session: Compressing, tuning: FineTuning, folder: Path) -> None:
+        self._let_clicks_in: Callable[[], None] = session.watcher.pulse
+        self._follower: Follower | None = None
+        if not tuning.quiet:
+            guard = Guard()
+            self._follower = Follower(Job(folder), _Alive(), session.store, tuning.view, guard)
+
+    def pulse(self) -> None:
+        """Show what is new and let clicks in; called while the process works."""
+        self._let_clicks_in()
+        if self._follower is not None:
+            self._follower.step()
+            self._follower.current.pump()
+
+    def close(self) -> None:
+        """Leave the last run's static picture behind."""
+        if self._follower is not None:
+            self._follower.close()
+
+
+class _Alive:
+    """TF-MOT's process, which ``workers.call`` watches over."""
+
+    lost = ""
+
+    def is_alive(self) -> bool:
+        return True
+
+    def end(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def why(self) -> str:
+        return ""
 
 
 def _left(tuning: FineTuning) -> float:

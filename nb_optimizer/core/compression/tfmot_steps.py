@@ -84,7 +84,7 @@ def quantize(job: Job) -> Any:
     job.begun_with = job.source.get_weights()
     made = job.translated(fold=True)
     model = _rounding(job, made)
-    job.fit(model, [], SHORT)
+    job.fit(model, [], job.recipe, SHORT)
     _carry_back(job, made, model)
     if job.recipe.prune:  # TF-MOT masks them inside its wrapper only
         for kernel in kernels.all_kernels(job.source):

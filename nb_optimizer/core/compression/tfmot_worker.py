@@ -7,9 +7,12 @@ the 8-bit file. What TF-MOT refuses is left alone and told.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +23,16 @@ from nb_optimizer.core.compression.bridge.translate import TOLERANCE, Translatio
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.tfmot_steps import SHORT
 from nb_optimizer.core.devices import preflight, strategy
+from nb_optimizer.core.devices.job import Job as Folder
+from nb_optimizer.core.plan import TrainPlan
+from nb_optimizer.core.store import Store
 
 _CHECKED = 8  # rows on which both models must agree
 _FLOOR = 0.02
+
+
+class _StoppedError(Exception):
+    """Somebody has stopped a training: nothing more is done."""
 
 
 def load_tfmot() -> Any:
@@ -41,11 +51,11 @@ def load_tfmot() -> Any:
 class Job:
     """One request: its data, its model in both packages, what there is to tell."""
 
-    def __init__(self, request: dict[str, Any]) -> None:
+    def __init__(self, request: dict[str, Any], folder: Path) -> None:
         import tf_keras  # noqa: PLC0415 - this process only
 
         self.tfmot = load_tfmot()
-        self.request = request
+        self.request, self.folder = request, folder
         self.recipe = Recipe.from_dict(request["recipe"])
         self.notes: list[str] = []
         self.begun_with: list[Any] = []  # the weights that 8-bit training began with
@@ -83,10 +93,10 @@ class Job:
         """Train; return the model that feels 8-bit rounding, if the recipe has one."""
         if self.recipe.prune:
             strip = self.tfmot.sparsity.keras.strip_pruning
-            self.step(tfmot_steps.prune, strip, 1)
+            self.step(tfmot_steps.prune, strip, replace(self.recipe, cluster=0, qat=False), 1)
         if self.recipe.cluster:
             strip = self.tfmot.clustering.keras.strip_clustering
-            self.step(tfmot_steps.cluster, strip, SHORT)
+            self.step(tfmot_steps.cluster, strip, replace(self.recipe, qat=False), SHORT)
         return tfmot_steps.quantize(self) if self.recipe.qat else None
 
     def _tell(self, count: int) -> None:
@@ -98,14 +108,14 @@ class Job:
             )
         preflight.tell_differences(self.source, graph.sublayers(self.source), count, self.notes)
 
-    def step(self, wrap: Any, strip: Any, part: int) -> None:
+    def step(self, wrap: Any, strip: Any, done: Recipe, part: int) -> None:
         """Wrap, train, strip, and carry the weights back to the Keras 3 model."""
         made = self.translated(fold=False)
         model, callbacks = wrap(self, made)
         if type(model).__module__.partition(".")[0] != "tf_keras":
             message = f"TF-MOT gave back a {type(model).__name__}"
             raise TypeError(message)
-        self.fit(model, callbacks, part)
+        self.fit(model, callbacks, done, part)
         stripped = {layer.name: layer for layer in strip(model).layers}
         made.pairs = [(old, stripped[new.name]) for old, new in made.pairs if new.name in stripped]
         made.copy_weights(back=True)
@@ -120,8 +130,11 @@ class Job:
         self.notes += [f"called as it is in TF-MOT: {n} ({why})" for n, why in made.called.items()]
         return made
 
-    def fit(self, model: Any, callbacks: list[Any], part: int) -> None:
-        """Train with the user's kind of loss and optimizer."""
+    def fit(self, model: Any, callbacks: list[Any], done: Recipe, part: int) -> None:
+        """Train with the user's kind of loss and optimizer, up to the recipe ``done``.
+
+        Epochs are those of the request, divided by ``part``.
+        """
         import tf_keras  # noqa: PLC0415 - this process only
 
         request = self.request
@@ -132,10 +145,30 @@ class Job:
         steps = epochs * self.steps_per_epoch
         slower = kinds.schedules.CosineDecay(rate, max(1, steps), alpha=_FLOOR)
         model.compile(optimizer(slower), self._loss())
-        model.fit(
-            self.rows(self.inputs), self.targets, batch_size=request["batch"], epochs=epochs,
-            callbacks=callbacks, verbose=0,
-        )  # fmt: skip
+        with self._watched(replace(done, quantize="").name):
+            model.fit(
+                self.rows(self.inputs), self.targets, batch_size=request["batch"], epochs=epochs,
+                callbacks=callbacks, verbose=0,
+            )  # fmt: skip
+
+    @contextlib.contextmanager
+    def _watched(self, name: str) -> Iterator[None]:
+        """Keep a training as a run, which the kernel shows and steers."""
+        if not self.request["runs"]:
+            yield
+            return
+        # tf_keras is in this process only, and known to a session from its import on.
+        from nb_optimizer.core.devices.worker import Reporter  # noqa: PLC0415
+        from nb_optimizer.core.training.session import Training  # noqa: PLC0415
+
+        name = f"{self.request['name']}: {name}"[:80]
+        plan = TrainPlan(name=name, restore_best=False, checkpoint=False, accelerate="off")
+        reporter = Reporter(Folder(self.folder))
+        store = Store(self.request["runs"])
+        with Training(plan, store=store, view=lambda _record, _control: reporter) as run:
+            yield
+        if run.status == "stopped":
+            raise _StoppedError
 
     @property
     def steps_per_epoch(self) -> int:
@@ -172,10 +205,14 @@ def main(path: Path) -> None:
     """Do a request and write its answer."""
     request = json.loads(path.read_text())
     strategy.needs_fresh_process(request["devices"])  # divides the processor before it is used
-    job = Job(request)
-    job.run()
+    job, stopped = Job(request, path.parent), False
+    try:
+        job.run()
+    except _StoppedError:
+        stopped = True
     partial = path.with_suffix(".part")
-    partial.write_text(json.dumps({"notes": list(dict.fromkeys(job.notes))}))
+    notes = list(dict.fromkeys(job.notes))
+    partial.write_text(json.dumps({"notes": notes, "stopped": stopped}))
     partial.replace(path.with_suffix(".answer"))
 
 

@@ -6,10 +6,14 @@ import importlib.util
 import os
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from nb_optimizer.core.store import STOP_FILE
 
 SCRIPT = Path(__file__).with_name("tfmot_parity.py")
 ROOT = Path(__file__).parents[3]
@@ -43,6 +47,25 @@ def test_the_whole_way_through_tfmot(compress, sets, trained):
     assert np.mean(kernel == 0) == pytest.approx(0.5, abs=0.02)
     said = loaded.predict(sets[1][0], verbose=0).argmax(1)
     assert np.mean(said == sets[1][1]) == pytest.approx(row.score, abs=0.05)
+
+
+def test_its_training_is_a_run_that_is_shown_and_stops(sets, trained, tmp_path, capsys):
+    import nb_optimizer as nbo
+
+    def stop_it():
+        while not (begun := list(tmp_path.glob("runs/train-*/events.jsonl"))):
+            time.sleep(0.05)
+        (begun[0].parent / STOP_FILE).touch()
+
+    threading.Thread(target=stop_it, daemon=True).start()
+    options = {"prune": 0.5, "quantize": "qat", "engine": "tfmot", "epochs": 4000}
+    result = nbo.compress(
+        trained, data=sets[1], train=sets[0], directory=tmp_path, live="text", **options
+    )
+    assert result.status == "stopped" and not result.candidates
+    run = nbo.open_run("train-2", directory=tmp_path)
+    assert (run.name, run.status) == (f"{result.id}: prune 0.5", "stopped")
+    assert f'"{run.name}": sequential' in capsys.readouterr().out
 
 
 def test_tfmot_never_enters_this_process():
