@@ -56,6 +56,7 @@ bench: $(STAMP)
 	$(BIN)/python benchmarks/tuning_overhead.py 40 --memory
 	$(BIN)/python benchmarks/compression_gains.py static
 	$(BIN)/python benchmarks/compression_gains.py qat
+	$(BIN)/python benchmarks/compression_by_hand.py
 	$(BIN)/python benchmarks/compression_peers.py
 	$(BIN)/python benchmarks/compression_translation.py
 	$(BIN)/python benchmarks/compression_gains.py search 0 600
