@@ -49,6 +49,27 @@ def test_the_whole_way_through_tfmot(compress, sets, trained):
     assert np.mean(said == sets[1][1]) == pytest.approx(row.score, abs=0.05)
 
 
+@pytest.mark.parametrize(
+    "recipe", [{"cluster": 8, "quantize": "dynamic"}, {"quantize": "qat"}], ids=["cluster", "qat"]
+)
+def test_both_engines_come_to_the_same(recipe, compress, sets):
+    """Values of a kernel, bytes and score; not bit by bit, for their k-means and ranges differ."""
+    ours, theirs = (
+        compress(**recipe, engine=engine, epochs=4, seed=1).candidates[0]
+        for engine in ("native", "tfmot")
+    )
+    assert theirs.engine.startswith("tfmot") and ours.engine.startswith("native")
+    assert theirs.bytes == pytest.approx(ours.bytes, rel=0.3)  # ours has scales for each channel
+    assert theirs.score == pytest.approx(ours.score, abs=0.03)  # 400 rows: two standard errors
+    assert min(ours.agreement, theirs.agreement) > 0.9
+    if "cluster" in recipe:
+        counts = [
+            [len(np.unique(w)) for w in row.load().get_weights() if w.shape == (64, 48)]
+            for row in (ours, theirs)
+        ]
+        assert counts[0] == counts[1] == [8]
+
+
 def test_its_training_is_a_run_that_is_shown_and_stops(sets, trained, tmp_path, capsys):
     import nb_optimizer as nbo
 
