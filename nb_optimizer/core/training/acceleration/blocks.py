@@ -16,6 +16,7 @@ from nb_optimizer.core.training.acceleration.timing import PlainTimer, stopwatch
 from nb_optimizer.core.training.acceleration.ways import RowWays, Step, StreamWays
 from nb_optimizer.core.training.keras_input import Array, batch_size_of
 
+_NO_ROOM = "the device has no room for the data beside the model"
 _MOST_BATCHES, _MOST_BYTES = 256, 32 * 2**20  # of a piece of an epoch
 
 
@@ -36,6 +37,10 @@ class Block:
     def __next__(self) -> Any:
         """Return what Keras gets where it takes batches one by one."""
         return self.feed.drawn(self)
+
+
+class PlainInsteadError(Exception):
+    """Nothing of a block was trained, and plain steps have to take over; the message says why."""
 
 
 class Feed(abc.ABC):
@@ -68,6 +73,10 @@ class Feed(abc.ABC):
     def drawn(self, block: Block) -> Any:
         """Return what is drawn from a block: its first batch, from which Keras builds a model."""
         return self.batch(block.content)
+
+    def plain_batches(self, block: Block) -> Iterator[Any]:
+        """Return the batches of a block, for plain steps."""
+        return iter(block.content)
 
     @abc.abstractmethod
     def make_ways(self, step: Step) -> Any:
@@ -117,7 +126,22 @@ class RowFeed(Feed):
 
     def make_ways(self, step: Step) -> RowWays:
         """Return the ways to run ``step`` on rows."""
-        return RowWays(step, self._data.tensors, self.made)
+        try:
+            return RowWays(step, self._data.tensors, self.made)
+        except self._tf.errors.ResourceExhaustedError as error:
+            raise PlainInsteadError(_NO_ROOM) from error
+
+    def _run_otherwise(self, block: Block, error: Exception) -> Any:
+        """Nothing was trained: run the block in another way, or without the data on the device."""
+        if isinstance(error, self._tf.errors.ResourceExhaustedError):
+            raise PlainInsteadError(_NO_ROOM) from error
+        return super()._run_otherwise(block, error)
+
+    def plain_batches(self, block: Block) -> Iterator[Any]:
+        """Return the batches of a block; the device gets the room of the data back."""
+        self.forget()
+        self._data.leave()
+        return iter(self._pipeline(block.content.reshape(-1)))
 
     def batch(self, content: Any) -> Any:
         """Gather the first batch of a block."""

@@ -12,6 +12,7 @@ from nb_optimizer.core.training.acceleration import hardware
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
+    PlainInsteadError,
     RowFeed,
     StreamFeed,
     blocks_under,
@@ -143,7 +144,7 @@ class Acceleration:
     def _dispatch(self, original: Any, step: Any, *, is_training: bool) -> Any:
         def run(iterator: Any) -> Any:
             if isinstance(iterator, Block):
-                return iterator.feed.run(step, iterator)
+                return _run(original, step, iterator)
             feed = self._training if is_training else self._validation
             return timed(original, iterator, feed)
 
@@ -200,6 +201,19 @@ class Acceleration:
 
     def _emit(self, way: str, gain: float, text: str) -> None:
         self._fit.emit(ev.Accelerated(time.time(), way, round(gain, 2), text + self._of_data))
+
+
+def _run(original: Any, step: Any, block: Block) -> Any:
+    """Run a block, by Keras' own steps where it cannot be run as one."""
+    try:
+        return block.feed.run(step, block)
+    except PlainInsteadError as error:
+        block.feed.pace.give_up(str(error))
+        batches = block.feed.plain_batches(block)
+        logs = None
+        for _ in range(block.steps):
+            logs = original(batches)
+        return logs
 
 
 def _nobody() -> None:

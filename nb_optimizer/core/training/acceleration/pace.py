@@ -121,6 +121,12 @@ class Pace:
         else:
             self._go_on()
 
+    def give_up(self, reason: str) -> None:
+        """Tell that only plain steps can run from now on."""
+        self._untried.clear()
+        self.trials = {PLAIN: self.trials.get(PLAIN, Trial())}
+        self._settle(reason)
+
     @property
     def best(self) -> str:
         """The fastest way that was tried."""

@@ -17,6 +17,7 @@ from nb_optimizer.core.training.acceleration import hardware
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
+    PlainInsteadError,
     RowFeed,
     StreamFeed,
     blocks_under,
@@ -60,10 +61,6 @@ class Compiled:
             self.way = pace.best
 
 
-class _OtherwiseError(Exception):
-    """This model's outputs cannot be collected in a loop."""
-
-
 class PredictFeed(RowFeed):
     """Feeds ``predict``: each block returns the outputs of all its steps."""
 
@@ -76,7 +73,8 @@ class PredictFeed(RowFeed):
         return block
 
     def _run_otherwise(self, block: Block, error: Exception) -> Any:  # noqa: ARG002 - as Feed
-        raise _OtherwiseError from error
+        message = "this model's outputs cannot be collected in a loop"
+        raise PlainInsteadError(message) from error
 
 
 _FEEDS = {"evaluate": RowFeed, "predict": PredictFeed}
@@ -110,7 +108,7 @@ class Passes:
         try:
             with self._installed(kind, known[kind], model, framework):
                 return call()
-        except _OtherwiseError:
+        except PlainInsteadError:
             known[kind].way = PLAIN
             return call()
 

@@ -27,6 +27,10 @@ class Resident:
         """The arrays on the device: copied when they are first needed there."""
         return self._tf.nest.map_structure(self._tf.convert_to_tensor, self._arrays)
 
+    def leave(self) -> None:
+        """Take the arrays off the device."""
+        self.__dict__.pop("tensors", None)
+
     def piece(self, rows: Array) -> Any:
         """Return some rows of each array."""
         tf = self._tf

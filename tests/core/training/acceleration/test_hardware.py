@@ -5,8 +5,16 @@ from __future__ import annotations
 import pytest
 
 from nb_optimizer.core.training.acceleration import hardware
-from nb_optimizer.core.training.acceleration.promises import FUSED, LOOP, ON_CPU, ON_GPU, XLA
-from nb_optimizer.core.training.acceleration.ways import ROW_WAYS
+from nb_optimizer.core.training.acceleration.install import Acceleration
+from nb_optimizer.core.training.acceleration.promises import (
+    FUSED,
+    LOOP,
+    ON_CPU,
+    ON_GPU,
+    PLAIN,
+    XLA,
+)
+from nb_optimizer.core.training.acceleration.ways import ROW_WAYS, RowWays
 
 GB = 2**30
 
@@ -68,3 +76,33 @@ def test_a_gpu_promises_otherwise(gpu):
     assert {hardware.promises(kind) is ON_GPU[kind] for kind in ON_CPU} == {True}
     assert ON_GPU.keys() == ON_CPU.keys()
     assert hardware.runs_apart()
+
+
+@pytest.mark.parametrize("where", ["copying", "compiling"])
+def test_a_device_without_room_for_the_data_gets_plain_steps(where, train, monkeypatch):
+    import keras
+    import numpy as np
+    import tensorflow as tf
+
+    def full(*_):
+        raise tf.errors.ResourceExhaustedError(None, None, "out of memory")
+
+    def history(accelerate):
+        keras.utils.set_random_seed(3)
+        net = keras.Sequential([keras.Input((4,)), keras.layers.Dense(1)])
+        net.compile("sgd", "mse")
+        x = np.random.default_rng(0).normal(size=(330, 4))
+        with train(accelerate=accelerate) as run:
+            told = net.fit(x, x[:, :1], batch_size=8, epochs=3, validation_data=(x, x[:, :1]))
+        return told.history, run.record.accelerated
+
+    plain, _ = history("off")
+    monkeypatch.setattr(Acceleration, "known", lambda self: FUSED)
+    if where == "copying":
+        monkeypatch.setattr(RowWays, "__init__", full)
+    else:
+        monkeypatch.setattr(RowWays, "run", full)
+    found, told = history("auto")
+    assert found == plain
+    assert told.way == PLAIN
+    assert "the device has no room for the data beside the model" in told.text
