@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from nb_optimizer.core.compression import graph
 from nb_optimizer.core.compression.data import Data
 from nb_optimizer.core.errors import UserError
 
@@ -28,7 +29,7 @@ def export_float(model: Any, data: Data, path: Path) -> None:
     """
     try:
         with quiet():
-            if _is_legacy(model):
+            if graph.is_old(model):
                 path.write_bytes(_convert_legacy(model, data))
             else:
                 model.export(
@@ -90,10 +91,6 @@ def _signature(data: Data) -> list[Any]:
 
 def _plain(name: str) -> bool:
     return name.startswith("args_0")
-
-
-def _is_legacy(model: Any) -> bool:
-    return any(c.__module__.partition(".")[0] == "tf_keras" for c in type(model).__mro__)
 
 
 def _convert_legacy(model: Any, data: Data) -> bytes:

@@ -26,13 +26,18 @@ class Node:
     outputs: list[Any]
 
 
+def is_old(model: Any) -> bool:
+    """Whether a model is of tf_keras."""
+    return any(c.__module__.partition(".")[0] == "tf_keras" for c in type(model).__mro__)
+
+
 def graph_of(model: Any) -> Any:
     """Return the functional graph of a Sequential or Functional model.
 
     Raises:
         UserError: the model has none: its ``call`` is code.
     """
-    if any(c.__module__.startswith("tf_keras.") for c in type(model).__mro__):
+    if is_old(model):
         message = (
             f"{model.name} is a tf_keras model: only number formats can be changed "
             "(--quantize, --budget without --train)."

@@ -16,6 +16,7 @@ from nb_optimizer.core.compression.bench import Bench
 from nb_optimizer.core.compression.opening import described, metric_names
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.renewed import taken
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row
@@ -62,7 +63,7 @@ class Compressing:
         path: Path | None = None,
         key: str = "",
     ) -> None:
-        self.plan, self.model, self.view = plan, model, view
+        self.plan, self.view = plan, view
         self.watcher = Guarded(watcher or Watcher())
         self.recipe = recipe
         self.recipes = plan.recipes() if recipe is None else [_recipe(recipe)]
@@ -70,8 +71,9 @@ class Compressing:
         if held_out is None:
             message = "--data x,y is needed: held-out inputs and labels to score on."
             raise UserError(message)
-        self.held_out = data_module.read(model, held_out, "--data")
-        self.train = None if train is None else data_module.read(model, train, "--train")
+        twin, self.held_out = taken(model, lambda m: data_module.read(m, held_out, "--data"))
+        self.model, self._of_model = twin.model, twin.note
+        self.train = None if train is None else data_module.read(self.model, train, "--train")
         data_module.check_apart(self.held_out, self.train)
         if not plan.searches and self.train is None:
             checks.check_has_training([r for r in self.recipes if r.trains])
@@ -253,6 +255,8 @@ class Compressing:
                 if isinstance(event, ev.RunBegin | ev.Layers | ev.Note):
                     self.record.apply(event)
             self.emit(ev.Resumed(time.time(), 0, 1, *this_process()))
+        if self._of_model:
+            self.note(self._of_model)
         if few := data_module.few_rows(self.held_out):
             self.note(few, "warning")
         if self.devices and not (self.plan.searches or any(r.trains for r in self.recipes)):

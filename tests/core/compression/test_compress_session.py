@@ -202,16 +202,41 @@ def test_calibration_keeps_rare_large_values(sets, tmp_path):
     assert np.abs(said - labels[0]).max() < 0.02 * np.abs(labels[0]).max()
 
 
-def test_tf_keras_models_get_number_formats_only(sets, tmp_path):
+def test_tf_keras_models_are_compressed_as_their_keras_3_twins(sets, tmp_path):
     tf_keras = pytest.importorskip("tf_keras")
-    model = tf_keras.Sequential(
-        [tf_keras.layers.Input((16,)), tf_keras.layers.Dense(4, activation="softmax")]
-    )
+    layers = tf_keras.layers
+    given = layers.Input((16,), name="rows")
+    hidden = layers.LeakyReLU(0.1)(layers.BatchNormalization()(layers.Dense(64)(given)))
+    out = layers.Dense(4, activation="softmax")(layers.Dense(48, activation="relu")(hidden))
+    model = tf_keras.Model(given, out)
+    loss = tf_keras.losses.SparseCategoricalCrossentropy()
+    model.compile(tf_keras.optimizers.Adam(0.01), loss)
+    model.fit(*sets[0], epochs=8, batch_size=32, verbose=0)
+    before, score = model.get_weights(), np.mean(model.predict(sets[1][0]).argmax(1) == sets[1][1])
     result = nbo.compress(
-        model, data=sets[1], train=sets[0], quantize="int8", directory=tmp_path, live="off"
-    )
+        model, data=sets[1], train=sets[0], prune=0.5, quantize="int8", epochs=2,
+        directory=tmp_path, live="off",
+    )  # fmt: skip
+    assert result.baseline.score == pytest.approx(score, abs=0.005)
+    assert result.best.sparsity == pytest.approx(0.45, abs=0.1)
+    loaded = result.best.load()
+    assert type(loaded).__module__.startswith("keras.")
+    assert "its Keras 3 twin is compressed" in result.record.notes[0].text
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_tf_keras_models_without_a_twin_get_number_formats(sets, tmp_path):
+    tf_keras = pytest.importorskip("tf_keras")
+
+    class Own(tf_keras.layers.Layer):
+        def call(self, x):
+            return 2 * x
+
+    layers = [Own(), tf_keras.layers.Dense(4, activation="softmax")]
+    model = tf_keras.Sequential([tf_keras.layers.Input((16,)), *layers])
+    options = {"data": sets[1], "train": sets[0], "directory": tmp_path, "live": "off"}
+    result = nbo.compress(model, quantize="int8", **options)
     assert result.best.agreement > 0.9
-    result = nbo.compress(
-        model, data=sets[1], train=sets[0], prune=0.5, directory=tmp_path, live="off"
-    )
+    assert "stays a tf_keras model, which Keras 3 cannot read" in result.record.notes[0].text
+    result = nbo.compress(model, prune=0.5, **options)
     assert "is a tf_keras model" in result.rejected[0].reason
