@@ -52,13 +52,9 @@ def train(
     request = {
         **_data(tuning, lesson, folder),
         **_fit_settings(tuning, lesson, recipe),
-        "model": str(folder / "model.keras"),
-        "result": str(folder / "result.keras"),
-        "file": str(folder / "result.tflite"),
+        **_places(session, tuning, folder),
         "classes": str(folder / CLASSES) if own else "",
         "recipe": recipe.to_dict(),
-        "name": session.path.name,
-        "runs": "" if tuning.quiet else str(session.store.root.parent.resolve()),
         "seed": tuning.seed,
         "devices": tuning.devices,
     }
@@ -136,6 +132,16 @@ def _left(tuning: FineTuning) -> float:
         message = "the time is over"
         raise WorkerError(message)
     return left
+
+
+def _places(session: Compressing, tuning: FineTuning, folder: Path) -> dict[str, str]:
+    return {
+        "model": str(folder / "model.keras"),
+        "result": str(folder / "result.keras"),
+        "file": str(folder / "result.tflite"),
+        "name": session.path.name,
+        "runs": "" if tuning.quiet else str(session.store.root.parent.resolve()),
+    }
 
 
 def _data(tuning: FineTuning, lesson: Lesson, folder: Path) -> dict[str, Any]:
