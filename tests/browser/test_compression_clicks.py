@@ -9,6 +9,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 from conftest import write_notebook
+from test_controls import wait_for_panel
 from test_notebooks import open_lab, run_all
 
 pytestmark = pytest.mark.browser
@@ -81,27 +82,33 @@ def test_files_are_exported_and_loaded_by_clicks(page, server, folder, screens):
         assert (folder / name).read_bytes()[4:8] == b"TFL3"
 
 
+@pytest.mark.parametrize("engine", ["native", "tfmot"])  # in the kernel, in another process
 def test_the_panels_of_a_compression_and_of_its_fine_tuning_both_hear(
-    page, server, folder, screens
+    engine, page, server, folder, screens
 ):
-    path = folder / "both.ipynb"
+    if engine == "tfmot":
+        pytest.importorskip("tf_keras")
+    path = folder / f"both-{engine}.ipynb"
     tune = "%compress model --data test --train train --prune 0.5 --epochs 5000 -o small"
+    tune += f" --engine {engine}"
     write_notebook(path, MAKE, tune, "print('ended:', small.status)")
     open_lab(page, server, path.name)
     run_all(page)
     page.wait_for_selector(".nbopt-panel", timeout=90_000)
     page.wait_for_selector(ROWS, timeout=30_000)
+    wait_for_panel(page, r"Epoch \d\d+ of 5000")
     press(page, "Pause")
     page.wait_for_selector(".nbopt-panel:has-text('Paused')", timeout=30_000)
     press(page, "Resume")
     page.wait_for_selector(".nbopt-panel:has-text('Running')", timeout=30_000)
     page.locator(ROWS).first.click()
     wait_for_answer(page, "Chosen: float32")
-    page.screenshot(path=screens / "compression-both.png")
+    page.screenshot(path=screens / f"compression-both-{engine}.png")
     page.get_by_role("button", name="Stop", exact=True).first.click()
     page.wait_for_selector("text=ended: stopped", timeout=60_000)
     trained = max(
         (folder / ".nb_optimizer" / "runs").glob("train-*"), key=lambda p: p.stat().st_mtime
     )
     told = (trained / "events.jsonl").read_text()
+    assert '"status":"stopped"' in told
     assert '"action":"pause"' in told and '"action":"resume"' in told

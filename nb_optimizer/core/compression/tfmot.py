@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _MODULE = "nb_optimizer.core.compression.tfmot_worker"
 CLASSES = "classes.pickle"
+_GRACE = 10.0  # seconds in which a training may end by itself
 
 
 def train(
@@ -88,17 +89,32 @@ class _Shown:
 
     def __init__(self, session: Compressing, tuning: FineTuning, folder: Path) -> None:
         self._let_clicks_in: Callable[[], None] = session.watcher.pulse
+        self._patience: float | None = None  # until when a stop is waited for
         self._follower: Follower | None = None
         if not tuning.quiet:
             guard = Guard()
             self._follower = Follower(Job(folder), _Alive(), session.store, tuning.view, guard)
 
     def pulse(self) -> None:
-        """Show what is new and let clicks in; called while the process works."""
-        self._let_clicks_in()
-        if self._follower is not None:
-            self._follower.step()
-            self._follower.current.pump()
+        """Show what is new and let clicks in; called while the process works.
+
+        Raises:
+            StoppedError: whoever watches wants no more, and no training is there to end by itself.
+        """
+        if self._follower is None:
+            self._let_clicks_in()
+            return
+        try:
+            self._let_clicks_in()
+        except StoppedError:
+            if not self._follower.runs:
+                raise
+            self._patience = self._patience or time.monotonic() + _GRACE
+            self._follower.stop()
+        if self._patience and time.monotonic() > self._patience:
+            raise StoppedError
+        self._follower.step()
+        self._follower.current.pump()
 
     def close(self) -> None:
         """Leave the last run's static picture behind."""
