@@ -101,6 +101,18 @@ def test_predict(net, data, train, monkeypatch, ran):
     np.testing.assert_array_equal(few, net.predict(data[0][:7], verbose=0))
 
 
+def test_steps_that_keras_compiles_stay_compiled(net, data, train, monkeypatch, ran):
+    net.jit_compile = True
+    arguments = {"batch_size": BATCH, "verbose": 0}
+    plain = net.predict(data[0], **arguments), net.evaluate(*data, **arguments)
+    force(monkeypatch, XLA)
+    with train():
+        mine = net.predict(data[0], **arguments), net.evaluate(*data, **arguments)
+    assert set(ran) == {XLA}
+    np.testing.assert_allclose(mine[0], plain[0], rtol=1e-6)
+    np.testing.assert_allclose(mine[1], plain[1], rtol=1e-6)
+
+
 def test_predict_of_several_outputs_and_inputs(data, train, monkeypatch, ran):
     import keras
 
