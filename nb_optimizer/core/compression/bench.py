@@ -166,8 +166,10 @@ class Bench:
         if known := self._memory.get(key):
             return Probe(known["drop"], known["change"], known.get("speed", 0.0))
         make()
-        path = self.scratch("probe.tflite")
-        self.quantize(source, path, recipe, None)
+        path = source
+        if recipe.quantize:
+            path = self.scratch("probe.tflite")
+            self.quantize(source, path, recipe, None)
         answer, out = self._measure(
             path, self.float_file if timed else None, seconds=_SECONDS if timed else 0.0
         )

@@ -138,6 +138,8 @@ class Ladder:
                     break
 
     def _refined(self, base: Recipe) -> list[Recipe]:
+        if not self._form.quantize:  # float is the fastest here, and rounding gains nothing
+            return []
         rounded = replace(base, quantize="int8", qat=True)
         four = replace(base, quantize="int4", qat=True, formats={})
         return [rounded, four] if self._plan.target == "size" else [rounded]

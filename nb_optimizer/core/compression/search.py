@@ -42,6 +42,7 @@ _EQUAL = 1.03  # sizes that are as good as equal
 _TUNING = 0.13  # of the time, for fine-tuning the float model
 _EPOCHS = 2  # of one rung, at least
 _SMALL = 1024  # weights of a convolution
+_PAYS = 1.2  # times as fast as float: with less, a narrower float model may be the fastest
 _TUNED = 30  # epochs of fine-tuning the float model, at most
 _REST = 0.8  # of what is left, for fine-tuning the float model as long as the best in the end
 _LOOKING = 0.05  # of the time, for finding idle channels
@@ -105,22 +106,20 @@ class Search:
     def _choose_format(self) -> Recipe:
         """Return what behind every rung comes: of equally small 8-bit formats the gentlest.
 
-        For the target latency it is the fastest. For gzip it is ``dynamic`` where that serves: it
-        rounds activations by the range that each run has, so that few values need no training
-        with rounding on top.
+        For the target latency it is the fastest, which may be float. For gzip it is ``dynamic``
+        where that serves: it rounds activations by the range that each run has, so that few
+        values need no training with rounding on top.
         """
         rows = [r for r in self._session.result.rows if r.status != FAILED and r.number]
         every = [r for r in rows if r.recipe.get("quantize") in _EIGHT and not _has_four(r)]
         if not every:
             return Recipe(quantize="dynamic")
         if self._target == "latency":
-            chosen = max(every, key=lambda r: r.speedup)
-            self._forms = [Recipe.from_dict(r.recipe) for r in every if r is not chosen]
-        else:
-            least = min(r.cost(self._target) for r in every)
-            equal = [r for r in every if r.cost(self._target) <= _EQUAL * least]
-            chosen = min(equal, key=self._order)
-        return Recipe.from_dict(chosen.recipe)
+            fastest, *self._forms = _by_speed(every)
+            return fastest
+        least = min(r.cost(self._target) for r in every)
+        equal = [r for r in every if r.cost(self._target) <= _EQUAL * least]
+        return Recipe.from_dict(min(equal, key=self._order).recipe)
 
     def _order(self, row: Row) -> tuple[bool, float]:
         """Return by what formats of the same size are chosen: the least first."""
@@ -238,6 +237,14 @@ class Search:
                 return _EPOCHS
         seconds = self._session.memory.seconds(self._plan)
         return max(_EPOCHS, min(most, int(share * seconds / self._slow)))
+
+
+def _by_speed(rows: list[Row]) -> list[Recipe]:
+    """Return formats, the fastest first; float among them where 8 bits gain little or lose."""
+    speeds = [(row.speedup, Recipe.from_dict(row.recipe)) for row in rows]
+    if max(speed for speed, _ in speeds) < _PAYS:
+        speeds.append((1.0, Recipe()))
+    return [recipe for _, recipe in sorted(speeds, key=lambda pair: -pair[0])]
 
 
 def _is_small(operation: dict[str, Any]) -> bool:

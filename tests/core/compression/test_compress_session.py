@@ -85,7 +85,7 @@ def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
     for row in result.rows:
         narrower = row.recipe.get("shrink") or row.recipe.get("widths")
         if narrower and not row.recipe.get("qat"):
-            formats.setdefault(str(narrower), []).append(row.recipe["quantize"])
+            formats.setdefault(str(narrower), []).append(row.recipe.get("quantize", ""))
     whole = [shares for shares in formats.values() if len(shares) > 1]
     assert whole and all(sorted(set(shares)) == sorted(shares) for shares in whole)
     assert all(c.speedup >= 1 for c in result.picks.values())

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
-from nb_optimizer.core.compression import ladder, narrow, shrink
+from nb_optimizer.core.compression import ladder, narrow, search, shrink
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import Row
@@ -50,10 +50,10 @@ def climbed(rungs, loses):
         status = "measured" if (drop := loses(recipe)) <= plan.allowed_loss else "rejected"
         return Row(1, recipe.to_dict(), drop=drop, status=status, seconds=10.0)
 
-    search = SimpleNamespace(attempt=attempt, base=None, epochs=lambda *_: 16)
+    maker = SimpleNamespace(attempt=attempt, base=None, epochs=lambda *_: 16)
     result = SimpleNamespace(rows=[])
     session = SimpleNamespace(plan=plan, seconds_left=lambda: 600.0, result=result)
-    climber = ladder.Ladder(search, session, Recipe(quantize="int8"), [])
+    climber = ladder.Ladder(maker, session, Recipe(quantize="int8"), [])
     climber._rungs = rungs
     climber._climb(rungs)
     while climber._missed is not None:
@@ -72,6 +72,19 @@ def test_what_longer_training_has_healed_stays_narrow_when_the_next_rung_fails()
     made = climbed([Recipe(widths=w) for w in widths], loses)
     healed = made.index(({"a": 0.5}, 64))
     assert made[healed + 1 :] == [({"a": 0.5, "b": 0.5}, 64), ({"a": 0.5, "c": 0.5}, 64)]
+
+
+def test_where_8_bits_gain_little_narrower_models_are_tried_in_float_too():
+    def forms(**speeds):
+        rows = [
+            Row(1, Recipe(quantize=n).to_dict(), latency_ms=1.0, reference_ms=s)
+            for n, s in speeds.items()
+        ]
+        return [form.quantize for form in search._by_speed(rows)]
+
+    assert forms(dynamic=1.4, int8=2.3) == ["int8", "dynamic"]
+    assert forms(dynamic=0.9, int8=1.1) == ["int8", "", "dynamic"]
+    assert forms(dynamic=0.9, int8=0.6) == ["", "dynamic", "int8"]
 
 
 def test_between_two_shares_there_is_one():
