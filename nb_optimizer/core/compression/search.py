@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nb_optimizer.core.compression import graph, idle, picks
 from nb_optimizer.core.compression.finetune import TimeIsUpError
@@ -23,6 +23,7 @@ from nb_optimizer.core.compression.mixed import Sensitivity
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import OVER
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
+from nb_optimizer.core.compression.spared import spared
 from nb_optimizer.core.compression.sparse import Sparse
 from nb_optimizer.core.errors import UserError, listing
 
@@ -41,7 +42,6 @@ _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
 _TUNING = 0.13  # of the time, for fine-tuning the float model
 _EPOCHS = 2  # of one rung, at least
-_SMALL = 1024  # weights of a convolution
 _PAYS = 1.2  # times as fast as float: with less, a narrower float model may be the fastest
 _TUNED = 30  # epochs of fine-tuning the float model, at most
 _REST = 0.8  # of what is left, for fine-tuning the float model as long as the best in the end
@@ -89,19 +89,11 @@ class Search:
     def _formats(self) -> None:
         for form in _FORMATS[self._target]:
             self.attempt(Recipe(quantize=form))
-        self._spare_small()
+        if (other := spared(self._session, Recipe(quantize="int8"))) is not None:
+            self.attempt(other)
         self._form = self._choose_format()
         if self._target != "latency" and not self._plan.max_size:
             self._mixed(Recipe(quantize="int8"))
-
-    def _spare_small(self) -> None:
-        """Leave small convolutions in float: 8 bits save nothing there and can slow them down."""
-        session = self._session
-        _, source, _ = session.trained.float_file(Recipe())
-        small = [o for o in session.bench.operations(source) if _is_small(o)]
-        if small:
-            spared = {str(o["index"]): "float32" for o in small}
-            self.attempt(Recipe(quantize="int8", formats=spared))
 
     def _choose_format(self) -> Recipe:
         """Return what behind every rung comes: of equally small 8-bit formats the gentlest.
@@ -245,10 +237,6 @@ def _by_speed(rows: list[Row]) -> list[Recipe]:
     if max(speed for speed, _ in speeds) < _PAYS:
         speeds.append((1.0, Recipe()))
     return [recipe for _, recipe in sorted(speeds, key=lambda pair: -pair[0])]
-
-
-def _is_small(operation: dict[str, Any]) -> bool:
-    return bool(operation["kind"] == "CONV_2D" and operation["weights"] < _SMALL)
 
 
 def _has_four(row: Row) -> bool:

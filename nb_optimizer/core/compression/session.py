@@ -21,6 +21,7 @@ from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.resume import Clock, Memory
 from nb_optimizer.core.compression.row import FAILED, Row
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
+from nb_optimizer.core.compression.spared import make
 from nb_optimizer.core.compression.trained import Trained
 from nb_optimizer.core.compression.watcher import Guarded, StoppedError, Watcher
 from nb_optimizer.core.compression.workers import WorkerError
@@ -234,7 +235,7 @@ class Compressing:
             Search(self).run()
         else:
             for recipe in self.recipes:
-                self.candidate(recipe)
+                make(self, recipe)
         self._pick()
 
     def _pick(self) -> None:

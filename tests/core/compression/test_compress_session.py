@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nb_optimizer as nbo
-from nb_optimizer.core.compression import bench, workers
+from nb_optimizer.core.compression import bench, spared, workers
 from nb_optimizer.core.compression.flatfile import FlatFile
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.ptq import FORMATS
@@ -89,6 +89,28 @@ def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
     whole = [shares for shares in formats.values() if len(shares) > 1]
     assert whole and all(sorted(set(shares)) == sorted(shares) for shares in whole)
     assert all(c.speedup >= 1 for c in result.picks.values())
+
+
+def test_small_convolutions_stay_float_where_8_bits_are_slower(tmp_path, monkeypatch):
+    import keras
+
+    layers = keras.layers
+    first = layers.Conv2D(8, 3, activation="relu")
+    rest = [layers.Conv2D(32, 3), layers.Flatten(), layers.Dense(3, activation="softmax")]
+    model = keras.Sequential([keras.Input((10, 10, 1)), first, *rest])
+    rng = np.random.default_rng(0)
+    x, y = rng.random((300, 10, 10, 1), dtype="float32"), rng.integers(0, 3, 300)
+    options = {"quantize": "int8", "directory": tmp_path, "live": "off"}
+    monkeypatch.setattr(spared, "_SLOW", 0.0)  # on no processor
+    alone = nbo.compress(model, data=(x[:200], y[:200]), train=(x[200:], y[200:]), **options)
+    assert [c.name for c in alone.candidates] == ["int8"]
+    monkeypatch.setattr(spared, "_SLOW", float("inf"))  # on any
+    both = nbo.compress(model, data=(x[:200], y[:200]), train=(x[200:], y[200:]), **options)
+    plain, other = both.candidates
+    assert (plain.name, other.name) == ("int8", "int8*")
+    assert list(other.row.recipe["formats"].values()) == ["float32"]
+    assert sum(other.float_operations.values()) > sum(plain.float_operations.values())
+    assert any("int8 is slower than float here" in n.text for n in both.record.notes)
 
 
 def test_a_largest_size_is_kept(compress):
