@@ -1,12 +1,16 @@
 """A tf_keras model as the Keras 3 model that it is, so that all of a compression serves it.
 
-Both packages read the HDF5 file of the older one. The twin must give the same outputs on the
+Both packages read the HDF5 file of the older one, once its configuration is left with what
+Keras 3 knows. The twin must give the same outputs on the
 user's own rows, or the model is taken as it is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
+import inspect
+import json
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -21,6 +25,8 @@ from nb_optimizer.core.compression.data import Data
 
 TOLERANCE = 1e-4  # of the largest output
 _ROWS = 16
+_RENAMED = {("LeakyReLU", "alpha"): "negative_slope"}
+_EVERY_LAYER = ("name", "dtype", "trainable", "activity_regularizer")
 
 
 @dataclass(frozen=True)
@@ -73,12 +79,45 @@ def _without(model: Any, why: str) -> Twin:
 def _read(model: Any) -> Any:
     import keras  # noqa: PLC0415 - loads on first use
 
+    h5py: Any = importlib.import_module("h5py")  # comes with Keras
+
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.h5"
         with warnings.catch_warnings():  # of the old format and of old names of arguments
             warnings.simplefilter("ignore", UserWarning)
             model.save(path, include_optimizer=False)
+            with h5py.File(path, "r+") as file:
+                config = _without_unknown(json.loads(file.attrs["model_config"]))
+                file.attrs["model_config"] = json.dumps(config)
             return keras.models.load_model(path, compile=False)
+
+
+def _without_unknown(config: Any) -> Any:
+    """Return a configuration without what Keras 3's layers of the same names do not take.
+
+    What tf_keras calls otherwise or keeps for itself (``time_major``, shapes of inputs) goes; that
+    nothing was lost by it, the comparison of outputs shows.
+    """
+    if isinstance(config, list):
+        return [_without_unknown(one) for one in config]
+    if not isinstance(config, dict):
+        return config
+    known = _arguments(config.get("class_name"))
+    own = config.get("config")
+    if known and isinstance(own, dict):
+        own = {_RENAMED.get((config["class_name"], k), k): v for k, v in own.items()}
+        config = {**config, "config": {k: v for k, v in own.items() if k in known}}
+    return {k: _without_unknown(v) for k, v in config.items() if k != "build_config"}
+
+
+def _arguments(kind: Any) -> set[str]:
+    """Return what a layer of Keras 3 takes; nothing for what is no such layer, or an input."""
+    import keras  # noqa: PLC0415 - loads on first use
+
+    layer = getattr(keras.layers, str(kind), None)
+    if layer is None or kind == "InputLayer":
+        return set()
+    return {*inspect.signature(layer.__init__).parameters, *_EVERY_LAYER}
 
 
 def _compile(twin: Any, model: Any) -> None:
@@ -88,7 +127,8 @@ def _compile(twin: Any, model: Any) -> None:
     kind = getattr(keras.optimizers, type(model.optimizer).__name__, keras.optimizers.Adam)
     told = model.optimizer.get_config()["learning_rate"]
     if isinstance(told, dict):
-        told = keras.optimizers.schedules.deserialize(told)(0)
+        schedules = importlib.import_module("tf_keras").optimizers.schedules
+        told = schedules.deserialize(told)(0)
     twin.compile(kind(float(told)), _loss(model.loss))
 
 

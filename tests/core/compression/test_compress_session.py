@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import nb_optimizer as nbo
-from nb_optimizer.core.compression import bench, spared, workers
+from nb_optimizer.core.compression import bench, renewed, spared, workers
+from nb_optimizer.core.compression.data import read
 from nb_optimizer.core.compression.flatfile import FlatFile
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.ptq import FORMATS
@@ -245,6 +246,35 @@ def test_tf_keras_models_are_compressed_as_their_keras_3_twins(sets, tmp_path):
     assert type(loaded).__module__.startswith("keras.")
     assert "its Keras 3 twin is compressed" in result.record.notes[0].text
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def old_convolutions(k):
+    layers = k.layers
+    first = [layers.Conv2D(8, 3), layers.BatchNormalization(), layers.ReLU(6.0)]
+    rest = [layers.DepthwiseConv2D(3), layers.GlobalAveragePooling2D(), layers.Dense(3)]
+    return k.Sequential([layers.Input((12, 12, 3)), *first, *rest]), (12, 12, 3)
+
+
+def old_recurrent(k):
+    layers = k.layers
+    both = layers.Bidirectional(layers.LSTM(6))
+    return k.Sequential([layers.Input((7, 5)), both, layers.Dropout(0.2), layers.Dense(3)]), (7, 5)
+
+
+@pytest.mark.parametrize("build", [old_convolutions, old_recurrent])
+def test_the_keras_3_twin_of_a_tf_keras_model_gives_its_outputs(build):
+    k = pytest.importorskip("tf_keras")
+    model, shape = build(k)
+    rate = k.optimizers.schedules.CosineDecay(0.003, 100)
+    loss = k.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile(k.optimizers.RMSprop(rate), loss)
+    rng = np.random.default_rng(0)
+    x, y = rng.random((20, *shape), dtype="float32"), rng.integers(0, 3, 20)
+    twin, rows = renewed.taken(model, lambda m: read(m, (x, y), "--data"))
+    assert type(twin.model).__module__.startswith("keras."), twin.note
+    assert renewed._gap(model, twin.model, rows) <= renewed.TOLERANCE
+    assert type(twin.model.optimizer).__name__ == "RMSprop" and twin.model.loss.from_logits
+    assert float(twin.model.optimizer.learning_rate) == pytest.approx(0.003)
 
 
 def test_tf_keras_models_without_a_twin_get_number_formats(sets, tmp_path):
