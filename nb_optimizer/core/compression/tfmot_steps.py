@@ -106,7 +106,7 @@ def _rounding(job: Job, made: Translation) -> Any:
         ),
     )
     with quantization.quantize_scope(opaque.classes()):
-        return quantization.quantize_apply(model, _scheme(job))
+        return quantization.quantize_apply(model, _careful(_scheme(job), known))
 
 
 def _wrapped(job: Job, made: Translation, chosen: set[str], wrap: Any, supported: Any) -> Any:
@@ -160,6 +160,19 @@ def _folds(layer: Any) -> bool:
         return False
     before = layer.input._keras_history.layer  # noqa: SLF001 - tf_keras is frozen
     return type(before).__name__ in ("Conv2D", "DepthwiseConv2D")
+
+
+def _careful(scheme: Any, known: Any) -> Any:
+    """Return a scheme that takes no layer in front of a quantized one which it cannot configure.
+
+    Those that preserve zeros and clusters say yes to any layer without weights, as MaxPooling1D,
+    and raise afterwards.
+    """
+    registry = scheme.get_quantize_registry()
+    usual = registry.supports
+    registry.supports = lambda layer: usual(layer) and known.supports(layer)
+    scheme.get_quantize_registry = lambda: registry
+    return scheme
 
 
 def _scheme(job: Job) -> Any:

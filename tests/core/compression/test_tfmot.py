@@ -49,6 +49,28 @@ def test_the_whole_way_through_tfmot(compress, sets, trained):
     assert np.mean(said == sets[1][1]) == pytest.approx(row.score, abs=0.05)
 
 
+def test_what_tfmot_cannot_round_is_left_in_float_beside_zeros(tmp_path):
+    import keras
+
+    import nb_optimizer as nbo
+
+    layers = keras.layers
+    first = [layers.Conv1D(8, 3, activation="relu"), layers.MaxPooling1D(), layers.Flatten()]
+    rest = [layers.Dense(64, activation="relu"), layers.Dense(48, activation="relu")]
+    model = keras.Sequential([keras.Input((16, 3)), *first, *rest, layers.Dense(3)])
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    rng = np.random.default_rng(0)
+    x, y = rng.random((400, 16, 3), dtype="float32"), rng.integers(0, 3, 400)
+    result = nbo.compress(
+        model, data=(x[:200], y[:200]), train=(x[200:], y[200:]), directory=tmp_path, live="off",
+        prune=0.5, quantize="qat", engine="tfmot", epochs=2,
+    )  # fmt: skip
+    assert result.candidates, result.rejected[0].reason
+    assert result.candidates[0].float_operations
+    told = [n.text for n in result.record.notes]
+    assert any("left in float: conv1d" in t and "TF-MOT refuses Conv1D" in t for t in told)
+
+
 @pytest.mark.parametrize(
     "recipe", [{"cluster": 8, "quantize": "dynamic"}, {"quantize": "qat"}], ids=["cluster", "qat"]
 )
