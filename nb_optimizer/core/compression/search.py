@@ -38,6 +38,7 @@ _FORMATS = {
 _SUBSET = 4000  # rows for choosing at least, where there are twice as many
 _LOOK = 2.0  # seconds that predicting them may take
 _CONFIRMED = 3
+_BRIEF = 20.0  # seconds that predicting all rows may take, for a pick that is not the best
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
 _TUNING = 0.13  # of the time, for fine-tuning the float model
@@ -193,15 +194,31 @@ class Search:
         return next((r for r in self._session.result.rows if r.number == made.get("best")), None)
 
     def _confirm(self) -> None:
-        """Measure the best again on all rows, until one of them holds."""
+        """Measure the best again on all rows, until one of them holds; then the other picks."""
         session = self._session
         for tuned in picks.tuned(session.result.rows):
             session.confirm(tuned)
         for _ in range(_CONFIRMED):
             row = self._best()
             if row is None or row.confirmed:
-                return
+                break
             session.confirm(row)
+        for _ in range(_CONFIRMED):
+            waiting = [r for r in self._picked() if self._is_worth_confirming(r)]
+            if not waiting:
+                return
+            session.confirm(waiting[0])
+
+    def _picked(self) -> list[Row]:
+        rows = self._session.result.rows
+        numbers = set(picks.choose(rows, self._plan).values())
+        return [r for r in rows if r.number in numbers]
+
+    def _is_worth_confirming(self, row: Row) -> bool:
+        """Whether a pick was chosen on a part of the rows, and all of them take little time."""
+        rows = len(self._session.bench.held_out)
+        left = not row.confirmed and row.samples < rows
+        return left and rows * row.latency_ms / 1000 < _BRIEF
 
     # ---- what every step asks for
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import nb_optimizer as nbo
-from nb_optimizer.core.compression import bench, renewed, spared, workers
+from nb_optimizer.core.compression import bench, renewed, search, spared, workers
 from nb_optimizer.core.compression.data import read
 from nb_optimizer.core.compression.flatfile import FlatFile
 from nb_optimizer.core.compression.plan import CompressPlan
@@ -69,7 +69,8 @@ def test_pruned_shared_and_rounded_weights_reach_the_file(compress, sets):
     assert again.best.gzip_bytes == pytest.approx(row.gzip_bytes, rel=0.05)
 
 
-def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress):
+def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress, monkeypatch):
+    monkeypatch.setattr(search.Search, "_enough", lambda _: 150)  # of 400 rows
     result = compress(budget="6%", target="gzip", time="15s", epochs=2)
     best = result.best
     assert best.row.confirmed and best.drop <= 0.06
@@ -78,6 +79,8 @@ def test_a_search_ends_with_a_confirmed_pick_within_the_budget(compress):
     out_of_time = any("time" in note.text for note in result.record.notes)
     assert out_of_time or any(r.name.startswith("prune") for r in result.rows)
     assert set(result.picks) == {"quality", "balanced", "compact"}
+    assert any(row.samples == 150 for row in result.rows)  # chosen on some rows
+    assert all(c.row.samples == 400 for c in result.picks.values())  # all picks are confirmed
 
 
 def test_a_search_for_speed_times_narrower_models_in_every_format(compress):
