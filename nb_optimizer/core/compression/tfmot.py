@@ -110,7 +110,7 @@ class _Shown:
             if not self._follower.runs:
                 raise
             self._patience = self._patience or time.monotonic() + _GRACE
-            self._follower.stop()
+            self._follower.current.control.request_stop("panel")
         if self._patience and time.monotonic() > self._patience:
             raise StoppedError
         self._follower.step()
