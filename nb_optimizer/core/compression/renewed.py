@@ -1,8 +1,8 @@
 """A tf_keras model as the Keras 3 model that it is, so that all of a compression serves it.
 
 Both packages read the HDF5 file of the older one, once its configuration is left with what
-Keras 3 knows. The twin must give the same outputs on the
-user's own rows, or the model is taken as it is.
+Keras 3 knows. The twin must give the same outputs on the user's own rows, or the model is taken
+as it is.
 """
 
 from __future__ import annotations

@@ -118,7 +118,8 @@ class Passes:
     ) -> Iterator[None]:
         feeds: list[Feed] = []
         (loop, *_) = hardware.ways_for(model, framework, (LOOP, XLA))
-        ways = tuple({loop: 0} | dict.fromkeys(hardware.ways_for(model, framework, _MORE[kind])))
+        more = hardware.ways_for(model, framework, _MORE[kind])
+        ways = (loop, *(way for way in more if way != loop))
         name, step = f"{_FUNCTIONS[kind]}_function", getattr(model, f"{_FUNCTIONS[kind]}_step")
 
         def feed_for(source: Any) -> Feed | None:
