@@ -3,7 +3,7 @@
     python benchmarks/tuning_live.py digits 30    # or series; 30 seeds
     python benchmarks/tuning_live.py series 150 random hyperband    # these searches only
 
-The target is the 95 % quantile of 400 random trials that were trained to the end; those are kept
+The target is the 95 % quantile of 4,000 random trials that were trained to the end; those are kept
 in ``.cache``. The rules are those of tuning_players.py, the tasks those of tuning_live_tasks.py.
 """
 
@@ -17,7 +17,7 @@ import numpy as np
 from tuning_live_tasks import TASKS
 from tuning_players import compare, everyone
 
-SHARE, TRIALS = 0.95, 400
+SHARE, TRIALS = 0.95, 4000
 
 
 def main(name: str, seeds: int, only: list[str]) -> None:

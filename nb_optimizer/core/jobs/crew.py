@@ -15,8 +15,8 @@ from nb_optimizer.core.tuning.space import rng_of
 Message = dict[str, Any]
 STARTING, IDLE, BUSY, GONE = "starting", "idle", "busy", "gone"
 _PATIENCE = 300.0  # seconds that a worker gets to start
-_GROWTH_MB = 500.0  # a worker that has grown by so much since its first trial is replaced
-_MOST_TRIALS = 200  # and so is one that has run so many
+_LEAK_MB, _LEAK_TRIALS = 64.0, 30  # a worker that has grown by so much in so many is replaced
+_MOST_MB, _MOST_TRIALS = 500.0, 200  # and so is one that has grown by so much, or run so many
 _STILLBORN = 3  # workers in a row that end before they are ready
 
 
@@ -109,7 +109,7 @@ class Crew:
         slot.trial, slot.stopping, slot.state = None, False, IDLE
         slot.done += 1
         slot.base_mb = slot.base_mb or memory_mb
-        if memory_mb - slot.base_mb > _GROWTH_MB or slot.done >= _MOST_TRIALS:
+        if is_used_up(slot.done, memory_mb - slot.base_mb):
             slot.state = STARTING
             self.tell(slot, {"do": "quit"})
 
@@ -160,3 +160,13 @@ class Crew:
     def _tell_state(self, slot: Slot, state: str, pid: int = 0, reason: str = "") -> None:
         device = self._engine.device(slot.number)
         self._book.write(te.Worker(time.time(), slot.number, state, pid, device, reason))
+
+
+def is_used_up(trials: int, grown_mb: float) -> bool:
+    """Whether a worker should be replaced after so many trials, by how it grew since the first.
+
+    TensorFlow keeps about 1 MB of each trial. A few trials tell nothing: one large model among
+    small ones is no leak, and starting a worker takes seconds.
+    """
+    leaks = grown_mb > _LEAK_MB and trials >= _LEAK_TRIALS
+    return leaks or grown_mb > _MOST_MB or trials >= _MOST_TRIALS

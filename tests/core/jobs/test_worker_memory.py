@@ -1,12 +1,14 @@
-"""What a worker frees between two trials."""
+"""What a worker frees between two trials, and when it is replaced because of what it keeps."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 
+import pytest
 import tensorflow as tf
 
+from nb_optimizer.core.jobs.crew import is_used_up
 from nb_optimizer.core.jobs.tensorflow_inside import forget_gradients
 
 
@@ -45,3 +47,17 @@ def test_traced_gradients_are_freed_with_their_function_and_kept_with_it():
             tape.watch(x)
             y = function(x)
         assert float(tape.gradient(y, x)) == 6.0
+
+
+@pytest.mark.parametrize(
+    ("trials", "grown_mb", "expected"),
+    [
+        (54, 65, True),  # 1.2 MB with each trial
+        (54, 40, False),
+        (2, 300, False),  # a large model after a small one is no leak
+        (2, 600, True),
+        (200, 0, True),
+    ],
+)
+def test_a_worker_is_replaced_once_it_has_leaked(trials, grown_mb, expected):
+    assert is_used_up(trials, grown_mb) == expected

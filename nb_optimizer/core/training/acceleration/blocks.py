@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import abc
+import functools
 import importlib
 import itertools
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from nb_optimizer.core.training.acceleration import hardware
+from nb_optimizer.core.training.acceleration.one_core import OneCore
 from nb_optimizer.core.training.acceleration.pace import Pace
 from nb_optimizer.core.training.acceleration.promises import LOOP, PLAIN
 from nb_optimizer.core.training.acceleration.resident import Resident
@@ -93,13 +96,18 @@ class Feed(abc.ABC):
         if self._ways.is_odd(block.content):
             return self._ways.run_odd(block.content)
         try:
-            logs = self._ways.run(way, block.content, block.steps)
-            wait_for(logs)
+            logs = self._run_whole(way, block)
         except (self._tf.errors.OpError, TypeError, ValueError, NotImplementedError) as error:
             if not self._is_of_compiling(error):
                 raise
             return self._run_otherwise(block, error)
         self.pace.took(seconds(), block.steps)
+        return logs
+
+    def _run_whole(self, way: str, block: Block) -> Any:
+        """Return a block's logs when it is done."""
+        logs = self._ways.run(way, block.content, block.steps)
+        wait_for(logs)
         return logs
 
     def _is_of_compiling(self, error: Exception) -> bool:
@@ -123,6 +131,7 @@ class RowFeed(Feed):
         self._batch_size = batch_size_of(source)
         self._data = data
         self._draw = draw
+        self._one_core = OneCore()
 
     def make_ways(self, step: Step) -> RowWays:
         """Return the ways to run ``step`` on rows."""
@@ -130,6 +139,13 @@ class RowFeed(Feed):
             return RowWays(step, self._data.tensors, self.made)
         except self._tf.errors.ResourceExhaustedError as error:
             raise PlainInsteadError(_NO_ROOM) from error
+
+    def _run_whole(self, way: str, block: Block) -> Any:
+        """Return a block's logs when it is done, on one core where that is no slower."""
+        run = functools.partial(super()._run_whole, way, block)
+        if self.pace.compiles or not self.pace.is_final or hardware.runs_apart():
+            return run()
+        return self._one_core.run(run, block.steps)
 
     def _run_otherwise(self, block: Block, error: Exception) -> Any:
         """Nothing was trained: run the block in another way, or without the data on the device."""
@@ -249,46 +265,3 @@ class StreamFeed(Feed):
                 self.size = last - begin + 1
                 content = Block(self, iterator, self.size)
             yield begin, last, content
-
-
-def blocks_under(
-    feed_for: Callable[[Any], Feed | None], is_over: Callable[[Feed], bool]
-) -> Callable[[Any], Any]:
-    """Return a function that makes Keras' class of inputs yield blocks.
-
-    ``feed_for`` gives an input its feed, or none; once ``is_over`` Keras' own iterator serves.
-    """
-
-    def make(original: Any) -> Any:
-        class BlockInput(original):  # type: ignore[misc]
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                super().__init__(*args, **kwargs)
-                self.feed = feed_for(self)
-
-            def _enumerate_iterator(self) -> Iterator[Any]:
-                own = super()._enumerate_iterator()
-                if self.feed is None or is_over(self.feed):
-                    yield from own
-                    return
-                self.feed.timer.begin_anew()
-                if isinstance(self.feed, StreamFeed):
-                    yield from self.feed.blocks(own)
-                else:
-                    self.data_adapter.on_epoch_begin()
-                    for begin, end, block in self.feed.blocks(own):
-                        self._steps_seen = end + 1
-                        yield begin, end, block
-                    self.data_adapter.on_epoch_end()
-
-        return BlockInput
-
-    return make
-
-
-def timed(function: Callable[[Any], Any], content: Any, feed: Feed | None) -> Any:
-    """Run one plain step, and tell the pace how long it took while that decides anything."""
-    if feed is None or feed.pace.is_final or feed.pace.way != PLAIN:
-        return function(content)
-    if feed.steps is None and not feed.pace.compiles:  # what is left to train is not known yet
-        return function(content)
-    return feed.timer.run(function, content)

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from nb_optimizer.core import events as ev
 from nb_optimizer.core.training.acceleration import hardware
+from nb_optimizer.core.training.acceleration.block_input import blocks_under, timed
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
     PlainInsteadError,
     RowFeed,
     StreamFeed,
-    blocks_under,
-    timed,
 )
 from nb_optimizer.core.training.acceleration.pace import Pace
 from nb_optimizer.core.training.acceleration.passes import Compiled, kind_of, unsuited

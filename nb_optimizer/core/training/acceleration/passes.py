@@ -14,14 +14,13 @@ from typing import Any
 
 from nb_optimizer.core.plan import TrainPlan
 from nb_optimizer.core.training.acceleration import hardware
+from nb_optimizer.core.training.acceleration.block_input import blocks_under, timed
 from nb_optimizer.core.training.acceleration.blocks import (
     Block,
     Feed,
     PlainInsteadError,
     RowFeed,
     StreamFeed,
-    blocks_under,
-    timed,
 )
 from nb_optimizer.core.training.acceleration.pace import Pace, Trial
 from nb_optimizer.core.training.acceleration.promises import (
