@@ -1,7 +1,7 @@
 """What a search costs beside its trainings: time for one trial, two workers, memory.
 
     python benchmarks/tuning_overhead.py [TRIALS] [--cpu]
-    python benchmarks/tuning_overhead.py TRIALS --memory    # only the memory of one worker
+    python benchmarks/tuning_overhead.py TRIALS --memory    # only that of one worker at a time
 
 The same model and epochs everywhere: bare ``fit`` in a loop, and trials with one and two workers,
 from the second trial of each worker on. Wall time, so the machine should do nothing else; with
@@ -10,6 +10,7 @@ from the second trial of each worker on. Wall time, so the machine should do not
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
@@ -88,10 +89,12 @@ def main() -> None:
     names = data()
     if "--memory" in sys.argv:
         _, memory = ours(names, trials, 1)
-        half = trials // 2
-        rate = (memory[-1] - memory[half]) / (trials - 1 - half)
-        told = ", ".join(f"{memory[i]:.0f}" for i in range(1, trials, max(1, trials // 8)))
-        print(f"memory after trials, MB: {told}; {rate:+.2f} MB for a trial in the second half")
+        for name, part in ("first", memory[: trials // 2]), ("second", memory[trials // 2 :]):
+            steps = [b - a for a, b in itertools.pairwise(part) if b > a]  # no new worker between
+            print(
+                f"{name} half: {min(part):.0f} to {max(part):.0f} MB, growing by "
+                f"{np.mean(steps):.1f} MB with a trial"
+            )
         return
     plain = bare(names, trials)
     print(f"bare fit in a loop: {plain:.2f} s for one trial of 10 epochs", flush=True)

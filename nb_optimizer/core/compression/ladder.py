@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nb_optimizer.core.compression.narrow import Narrow
+from nb_optimizer.core.compression.narrow import SHARES, Narrow
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import FAILED, MEASURED, Row
 
@@ -27,7 +27,7 @@ _FAR = 4.0  # and much longer training this many times
 _LONGER = (4, 2)  # times as many epochs, where they fit into
 _REST = 0.8  # of the time that is left
 _WHOLE = Recipe()  # from which nothing was taken away
-_MISSES = 2  # rungs that may lose too much before the ladder ends
+_MISSES = 3  # rungs that may lose too much before the ladder ends
 
 
 class Ladder:
@@ -46,8 +46,9 @@ class Ladder:
         self._search, self._session = search, session
         self._plan, self._allowed = session.plan, session.plan.allowed_loss
         self._form, self._forms = form, forms
+        self._base: Recipe | None = None  # the float model that rungs begin with and learn from
         self._rungs: list[Recipe] = []
-        self._missed: Row | None = None  # the last rung that lost too much
+        self._missed: Row | None = None  # a rung that lost too much, but not by far
 
     def run(self) -> None:
         """Make rungs until none is left, or until too many have lost too much."""
@@ -57,6 +58,7 @@ class Ladder:
             self._rungs = [Recipe(widths=widths) for widths in found] or self._rungs
         first = self._trained(_WHOLE)
         self._search.tune_on(first.epochs + first.short)
+        self._base = self._search.best_float()
         self._finish(self._climb(self._rungs))
         while self._missed is not None:
             self._finish(self._longer(self._missed))
@@ -82,9 +84,14 @@ class Ladder:
                 passed = rung
                 continue
             misses += 1
-            self._missed = row if row.drop <= _FAR * self._allowed else self._missed
-            left = _around(passed, rung, left)
+            self._miss(row)
+            left = _around(passed, rung, left, near=row.drop <= _FAR * self._allowed)
         return good
+
+    def _miss(self, row: Row) -> None:
+        """Keep the rung that lost the least too much: it needs the least more training."""
+        if row.drop <= _FAR * self._allowed:
+            self._missed = min(self._missed or row, row, key=lambda r: r.drop)
 
     def _fastest(self, row: Row) -> Recipe:
         """Return a good rung in the fastest of the formats that need no training."""
@@ -117,10 +124,9 @@ class Ladder:
         return all(missed.cost(target) < r.cost(target) for r in rows if not r.is_reference)
 
     def _trained(self, rung: Recipe, epochs: int | None = None) -> Recipe:
-        base = self._search.base
         return replace(
             self._form, shrink=rung.shrink, widths=rung.widths,
-            start=base.to_dict() if base else {},
+            start=self._base.to_dict() if self._base else {},
             epochs=epochs or self._search.epochs(_SHARE, _EPOCHS),
         )  # fmt: skip
 
@@ -154,18 +160,22 @@ def _is_narrower(rung: Recipe, than: Recipe) -> bool:
     )
 
 
-def _around(passed: Recipe, missed: Recipe, left: list[Recipe]) -> list[Recipe]:
+def _around(
+    passed: Recipe, missed: Recipe, left: list[Recipe], *, near: bool = False
+) -> list[Recipe]:
     """Return what to try after a rung that lost too much.
 
-    Between two shares of all channels there is one. The step of a single layer is left out of
-    what is left.
+    Between two shares of all channels there is one. The step of a single layer is halved once, where
+    it lost not by far too much and is ``near``, and is left out of what is left.
     """
     if not missed.widths:
         middle = (passed.shrink + missed.shrink) / 2
         return [Recipe(shrink=middle)] if passed.shrink else []
     before = passed.widths
     refused = {n for n, share in missed.widths.items() if share != before.get(n)}
-    others = []
+    halves = {n: (before.get(n, 0.0) + missed.widths[n]) / 2 for n in refused}
+    once = near and all(missed.widths[n] in SHARES for n in refused)
+    others = [Recipe(widths={**before, **halves})] if once else []
     for rung in left:
         widths = {n: s for n, s in rung.widths.items() if n not in refused}
         widths |= {n: s for n, s in before.items() if n in refused}

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from nb_optimizer.core.compression.bench import Probe
     from nb_optimizer.core.compression.session import Compressing
 
-_SHARES = (0.5, 0.75)  # of a layer's channels
+SHARES = (0.5, 0.75)  # of a layer's channels
 _MOST = 8  # layers that are tried one by one, those with the most work
 _TIME = 0.15  # of the search's time, for looking
 _WORTH = 1.08  # times as fast as the rung before, or it is none
@@ -88,7 +88,7 @@ class Narrow:
         found = []
         for name in sorted(work, key=lambda n: -work[n])[:_MOST]:
             before, steps = whole, []
-            for share in _SHARES:
+            for share in SHARES:
                 seen = self._look({name: share}) if self._has_time() else None
                 if seen is None:
                     break

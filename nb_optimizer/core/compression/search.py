@@ -172,6 +172,13 @@ class Search:
         if self.base is not None and self.base.teacher is not None:
             self.attempt(Recipe(tune=True, epochs=epochs, start=self.base.to_dict()))
 
+    def best_float(self) -> Recipe | None:
+        """Return how the most accurate of the fine-tuned float models was made, if there is one."""
+        if self.base is None or self.base.teacher is None:
+            return self.base
+        best = min(picks.tuned(self._session.result.rows), key=lambda r: r.drop)
+        return Recipe.from_dict(best.recipe)
+
     def _tune_as_long(self) -> None:
         """Give the float model as many epochs as the best has had, or say that time was short."""
         row, tuned = self._best(), picks.tuned(self._session.result.rows)

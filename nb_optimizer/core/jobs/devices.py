@@ -45,6 +45,7 @@ class Share:
         return {
             "CUDA_VISIBLE_DEVICES": ",".join(self.gpus) or "-1",
             "OMP_NUM_THREADS": str(self.threads),
+            "OPENBLAS_NUM_THREADS": str(self.threads),
             "TF_NUM_INTRAOP_THREADS": str(self.threads),
             "TF_NUM_INTEROP_THREADS": str(self.threads),
             "TF_FORCE_GPU_ALLOW_GROWTH": "true",

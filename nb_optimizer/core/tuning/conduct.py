@@ -126,6 +126,7 @@ def begin(plan: TunePlan, cell: Cell, store: Store, names: Mapping[str, Any]) ->
         "supervisor",
         [str(folder)],
         log=folder / "supervisor.log",
+        env={"OPENBLAS_NUM_THREADS": "1"},  # its small products must not take the workers' cores
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
     )

@@ -14,7 +14,7 @@ from nb_optimizer.core.compression.row import Row
 
 def steps(layer, *pairs):
     """Return the steps of a layer from what each gains and costs."""
-    shares = narrow._SHARES
+    shares = narrow.SHARES
     return [narrow._Step(layer, s, *pair) for s, pair in zip(shares, pairs, strict=False)]
 
 
@@ -37,6 +37,9 @@ def test_after_a_layer_that_cannot_be_narrower_the_others_go_on():
         {"a": 0.75, "c": 0.5}
     ]
     assert ladder._around(Recipe(), rungs[0], [Recipe(widths={"a": 0.75})]) == []
+    # What lost only a little too much is tried half as narrow.
+    near = ladder._around(rungs[0], rungs[1], rungs[2:], near=True)
+    assert [r.widths for r in near] == [{"a": 0.5, "b": 0.25}, {"a": 0.75, "c": 0.5}]
     assert ladder._is_narrower(rungs[2], rungs[1]) and not ladder._is_narrower(rungs[1], rungs[1])
 
 
@@ -72,6 +75,34 @@ def test_what_longer_training_has_healed_stays_narrow_when_the_next_rung_fails()
     made = climbed([Recipe(widths=w) for w in widths], loses)
     healed = made.index(({"a": 0.5}, 64))
     assert made[healed + 1 :] == [({"a": 0.5, "b": 0.5}, 64), ({"a": 0.5, "c": 0.5}, 64)]
+
+
+def test_of_two_misses_the_one_that_lost_less_is_trained_for_longer():
+    def loses(recipe):
+        if recipe.epochs == 64:
+            return 0.005
+        return 0.02 if recipe.widths.get("a", 0.5) == 0.5 else 0.015  # half as narrow, less lost
+
+    made = climbed([Recipe(widths={"a": 0.5}), Recipe(widths={"a": 0.5, "b": 0.5})], loses)
+    assert made[:3] == [({"a": 0.5}, 16), ({"a": 0.25}, 16), ({"b": 0.5}, 16)]
+    assert made[3:5] == [({"a": 0.25}, 64), ({"a": 0.5}, 64)]  # healed, and on from there
+
+
+def test_rungs_begin_with_the_most_accurate_float_model_and_learn_from_it():
+    short = Recipe(tune=True, epochs=30)
+    long = Recipe(tune=True, epochs=24, start=short.to_dict())
+    rows = [
+        Row(1, short.to_dict(), drop=-0.008, file="a"),
+        Row(2, long.to_dict(), drop=-0.012, file="b"),
+    ]
+    plan = CompressPlan(budget="1%", target="latency", time="600s")
+    session = SimpleNamespace(plan=plan, result=SimpleNamespace(rows=rows))
+    seeking = search.Search(session)
+    assert seeking.best_float() is None
+    seeking.base = short
+    assert seeking.best_float() == long == Recipe(widths={"a": 0.5}, start=long.to_dict()).teacher
+    rows[1] = Row(2, long.to_dict(), drop=-0.001, file="b")
+    assert seeking.best_float() == short
 
 
 def test_where_8_bits_gain_little_narrower_models_are_tried_in_float_too():
