@@ -165,8 +165,8 @@ def _around(
 ) -> list[Recipe]:
     """Return what to try after a rung that lost too much.
 
-    Between two shares of all channels there is one. The step of a single layer is halved once, where
-    it lost not by far too much and is ``near``, and is left out of what is left.
+    Between two shares of all channels there is one. The step of a single layer is left out of
+    what is left, and halved once before that where its loss was ``near`` to what is allowed.
     """
     if not missed.widths:
         middle = (passed.shrink + missed.shrink) / 2
