@@ -183,7 +183,8 @@ class RowFeed(Feed):
                 self.size, content = 1, None
             else:
                 plain = None
-                self.size = max(1, min(self.pace.size(), full - step))
+                wanted = self.pace.size(self._one_core.slower)
+                self.size = max(1, min(wanted, full - step))
                 content = order[step * size : (step + self.size) * size]
                 content = content.reshape(self.size, size) if step < full else content
             block = plain if content is None else Block(self, content, self.size)

@@ -37,23 +37,33 @@ class OneCore:
             False: deque(maxlen=_ENOUGH),
             True: deque(maxlen=_ENOUGH),
         }
+        self._longest = {False: 0, True: 0}  # steps of a block
         self._turn = 0
-        self._longest = 0
+        self._was_on_one = self._on_one = False  # the last block, and the next
         self._is_possible = hasattr(os, "sched_setaffinity") and _TASKS.exists()
+
+    @property
+    def slower(self) -> float:
+        """How many times longer than in the last block a step may take in the next."""
+        if self._on_one == self._was_on_one:
+            return 1.0
+        then, now = self._lately[self._was_on_one], self._lately[self._on_one]
+        return max(1.0, min(now) / min(then)) if now else float(len(self._threads) + 1)
 
     def run(self, call: Callable[[], T], steps: int) -> T:
         """Return what ``call`` returns: a block of ``steps`` steps, compiled already."""
         if not self._is_possible:
             return call()
-        on_one = self._next()
+        on_one = self._on_one
         with _placed(self._threads) if on_one else self._noticing():
             begin = time.perf_counter()
             returned = call()
             seconds = time.perf_counter() - begin
         # The last block of an epoch is short: the call itself weighs more there than its steps.
-        self._longest = max(self._longest, steps)
-        if 2 * steps >= self._longest:
+        self._longest[on_one] = max(self._longest[on_one], steps)
+        if 2 * steps >= self._longest[on_one]:
             self._lately[on_one].append(seconds / steps)
+        self._was_on_one, self._on_one = on_one, self._next()
         return returned
 
     def _next(self) -> bool:

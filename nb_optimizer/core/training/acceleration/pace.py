@@ -89,8 +89,8 @@ class Pace:
         """Whether the next call compiles."""
         return self.trials[self.way].first_seconds is None
 
-    def size(self) -> int:
-        """How many steps the next call should take."""
+    def size(self, slower: float = 1.0) -> int:
+        """How many steps the next call should take, if they take so many times longer."""
         trial = self.trials[self.way]
         if self.way == PLAIN:
             return 1
@@ -98,7 +98,7 @@ class Pace:
             return _FIRST_CALL[self.way]
         # Growing fourfold at most: one slow block must not take the time of a hundred.
         # By the last call, not the best: a machine that became busy must not delay a stop.
-        fits = int(min(LONGEST / trial.lately, LARGEST)) if trial.lately else LARGEST
+        fits = int(min(LONGEST / (slower * trial.lately), LARGEST)) if trial.lately else LARGEST
         return max(1, min(LARGEST, fits, 4 * trial.steps // trial.calls))
 
     def took(self, seconds: float, steps: int) -> None:

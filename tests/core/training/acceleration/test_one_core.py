@@ -113,6 +113,18 @@ def test_a_core_that_others_use_is_left(monkeypatch):
     assert machine.run(10)[-5:] == [False] * 5
 
 
+def test_a_block_in_the_other_place_is_not_expected_to_be_as_fast(monkeypatch):
+    machine = Machine(monkeypatch, free=1.0, on_one=4.0)
+    assert machine.core.slower == 1.0
+    machine.run(3)
+    assert machine.core.slower == 3.0  # two threads and the one that waits, on one core
+    machine.run(3)
+    assert machine.core.slower == 1.0  # back to where it was faster
+    while machine.core.slower == 1.0:
+        machine.run(1)
+    assert machine.core.slower == 4.0  # as it was seen
+
+
 def test_short_blocks_decide_nothing(monkeypatch):
     machine = Machine(monkeypatch, free=2.0, on_one=1.0)
     machine.run(10)
