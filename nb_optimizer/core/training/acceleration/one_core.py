@@ -102,19 +102,21 @@ def _placed(threads: set[int]) -> Iterator[None]:
 
     As batch work: a thread that is handed a part must not push aside the one that hands it over.
     """
-    core, before = _own_core(), {}
-    for thread in threads:
-        with contextlib.suppress(OSError):  # it may have ended
-            before[thread] = os.sched_getaffinity(thread), os.sched_getscheduler(thread)
-            os.sched_setaffinity(thread, {core})
-            os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
+    before = {}
+    with contextlib.suppress(OSError):  # a thread has ended, or this is not allowed here
+        core = _own_core()
+        for thread in threads:
+            if os.sched_getscheduler(thread) == os.SCHED_OTHER:  # others are somebody's choice
+                before[thread] = os.sched_getaffinity(thread)
+                os.sched_setaffinity(thread, {core})
+                os.sched_setscheduler(thread, os.SCHED_BATCH, os.sched_param(0))
     try:
         yield
     finally:
-        for thread, (cores, policy) in before.items():
+        for thread, cores in before.items():
             with contextlib.suppress(OSError):
+                os.sched_setscheduler(thread, os.SCHED_OTHER, os.sched_param(0))
                 os.sched_setaffinity(thread, cores)
-                os.sched_setscheduler(thread, policy, os.sched_param(0))
 
 
 def _worked() -> dict[int, int]:
