@@ -13,9 +13,10 @@ from nb_optimizer.core.tuning.contract import Suggestion, uniform
 from nb_optimizer.core.tuning.gaussian import Effort
 from nb_optimizer.core.tuning.model import Known, suggested
 from nb_optimizer.core.tuning.record import FAILED, WAITING, SearchRecord, Trial
-from nb_optimizer.core.tuning.space import rng_of
+from nb_optimizer.core.tuning.space import Values, rng_of
 
 _RANDOM_SHARE = 8  # one of so many trials is drawn at random
+_PASSED = 0.5  # what a rung that was passed makes of a place
 
 
 class AshaSearch:
@@ -56,19 +57,22 @@ def _first_random(record: SearchRecord) -> int:
 
 
 def standing(record: SearchRecord) -> list[Known]:
-    """Return values and standing of each trial, 0 for the best and 1 for the last.
+    """Return values and standing of each trial as a normal score: the smaller, the better.
 
-    Scores after one epoch and after nine do not compare. Who has come to a higher rung stands
-    before those that have not; on the same rung the score decides.
+    Scores after one epoch and after nine do not compare, so a trial's place is that among the
+    trials that have come to its last rung: 0 for the best, 1 for the last, and half as much for
+    each rung that it has passed. No less, because who is last after nine epochs promises no more
+    than many that were paused after the first. Failed trials come last of all.
     """
-    sign = -1.0 if record.direction == "max" else 1.0
-    ordered = []
-    for trial in record.trials:
-        if trial.status == FAILED and not trial.scores:
-            ordered.append((0, float("inf"), trial))
-        elif trial.scores and trial.scores[-1] is not None:
-            rung = rungs.last_rung(1, trial.epochs)
-            ordered.append((-rung, sign * (trial.score_at(rung) or 0.0), trial))
-    ordered.sort(key=lambda entry: entry[:2])
-    last = max(1, len(ordered) - 1)
-    return [(trial.values, place / last) for place, (_, _, trial) in enumerate(ordered)]
+    from scipy.special import ndtri  # noqa: PLC0415 - a moment, only where a model is fitted
+
+    failed = record.of_status(FAILED)
+    longest = max((t.epochs for t in record.trials), default=0)
+    places: dict[int, tuple[Values, float]] = {}
+    rung, worth = 1, 1.0
+    while rung <= max(longest, 1):
+        there = rungs.ranked(record, record.trials, rung) + (failed if rung == 1 else [])
+        for i, trial in enumerate(there):
+            places[trial.number] = (trial.values, worth * (i + 0.5) / len(there))
+        rung, worth = rung * rungs.ETA, worth * _PASSED
+    return [(values, float(ndtri(place))) for values, place in places.values()]

@@ -31,11 +31,16 @@ def last_rung(first: int, done: int) -> int:
     return rung
 
 
-def top_share(record: SearchRecord, trials: Sequence[Trial], rung: int) -> list[Trial]:
-    """Return the best third of the trials that have reached a rung, best first."""
+def ranked(record: SearchRecord, trials: Sequence[Trial], rung: int) -> list[Trial]:
+    """Return the trials that have reached a rung, by their score within it, best first."""
     reached = [t for t in trials if _reached(t, rung) and t.score_at(rung) is not None]
     sign = -1 if record.direction == "max" else 1
-    reached.sort(key=lambda t: (sign * (t.score_at(rung) or 0.0), t.number))
+    return sorted(reached, key=lambda t: (sign * (t.score_at(rung) or 0.0), t.number))
+
+
+def top_share(record: SearchRecord, trials: Sequence[Trial], rung: int) -> list[Trial]:
+    """Return the best third of the trials that have reached a rung, best first."""
+    reached = ranked(record, trials, rung)
     return reached[: len(reached) // ETA]
 
 

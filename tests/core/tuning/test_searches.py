@@ -7,13 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from scipy.special import ndtri
 
 sys.path.insert(0, str(Path(__file__).parents[3] / "benchmarks"))
 from tuning_play import play
 
+from nb_optimizer.core.tuning import events as te
+from nb_optimizer.core.tuning.asha import standing
 from nb_optimizer.core.tuning.gaussian import _loss
 from nb_optimizer.core.tuning.grammar import parse
-from nb_optimizer.core.tuning.record import COMPLETED, PRUNED
+from nb_optimizer.core.tuning.record import COMPLETED, FAILED, PRUNED, SearchRecord
 from nb_optimizer.core.tuning.searches import SEARCHES
 from nb_optimizer.core.tuning.space import Space, key_of
 
@@ -74,6 +77,28 @@ def test_asha_promotes_a_third_and_trains_few_to_the_end():
     record, _, _ = play("asha", OPEN, hill, seed=0, epochs=27, budget=10_000, trials=27)
     reached = [sum(t.epochs >= rung for t in record.trials) for rung in (1, 3, 9, 27)]
     assert reached[0] == 27 and 9 <= reached[1] <= 18 and 1 <= reached[3] <= reached[2] < reached[1]
+
+
+def test_the_last_of_a_rung_does_not_stand_before_the_best_of_those_that_were_paused_earlier():
+    record = SearchRecord()
+    record.apply(
+        te.SearchBegin(
+            time=1.0, run="r", on="score", direction="max", search="asha", trials=None, seed=0,
+            space=OPEN.to_json(),
+        )
+    )  # fmt: skip
+    reached = [[0.9, 0.91, 0.92], [0.45, 0.46, 0.47], [0.7], [0.6], [0.5], None]
+    for number, scores in enumerate(reached, 1):
+        record.apply(te.TrialBegin(2.0, number, {"n": number}, "uniform", 0))
+        for epoch, score in enumerate(scores or [], 1):
+            record.apply(te.TrialEpoch(3.0, number, epoch, {"score": score}))
+        record.apply(te.TrialEnd(4.0, number, PRUNED if scores else FAILED))
+    known = sorted(standing(record), key=lambda entry: entry[1])
+    # After three epochs the places are half of 1/4 and 3/4; after one, the others stand at 3/12 (the
+    # second best of six), 5/12, 7/12, and the failed one at 11/12.
+    assert [values["n"] for values, _ in known] == [1, 3, 2, 4, 5, 6]
+    places = [1 / 8, 3 / 12, 3 / 8, 5 / 12, 7 / 12, 11 / 12]
+    assert [s for _, s in known] == pytest.approx(ndtri(places))
 
 
 def test_models_learn_what_random_search_does_not():
