@@ -94,8 +94,8 @@ def test_the_last_of_a_rung_does_not_stand_before_the_best_of_those_that_were_pa
             record.apply(te.TrialEpoch(3.0, number, epoch, {"score": score}))
         record.apply(te.TrialEnd(4.0, number, PRUNED if scores else FAILED))
     known = sorted(standing(record), key=lambda entry: entry[1])
-    # After three epochs the places are half of 1/4 and 3/4; after one, the others stand at 3/12 (the
-    # second best of six), 5/12, 7/12, and the failed one at 11/12.
+    # After three epochs the places are half of 1/4 and 3/4; after one, the others stand at 3/12,
+    # as the second best of six, 5/12 and 7/12, and the failed one at 11/12.
     assert [values["n"] for values, _ in known] == [1, 3, 2, 4, 5, 6]
     places = [1 / 8, 3 / 12, 3 / 8, 5 / 12, 7 / 12, 11 / 12]
     assert [s for _, s in known] == pytest.approx(ndtri(places))
