@@ -73,7 +73,7 @@ class Ladder:
         good: list[Recipe] = []
         misses, left = 0, list(rungs)
         while left and misses < _MISSES:
-            if good and self._session.seconds_left() < _FINISH * self._plan.seconds:
+            if self._is_late(epochs) if epochs else good and self._is_late():
                 break
             rung = left.pop(0)
             row = self._search.attempt(self._trained(rung, epochs))
@@ -87,6 +87,17 @@ class Ladder:
             self._miss(row)
             left = _around(passed, rung, left, near=row.drop <= _FAR * self._allowed)
         return good
+
+    def _is_late(self, epochs: int = 0) -> bool:
+        """Whether another rung leaves too little time for what comes after it.
+
+        That is training with rounding; or, after long training for so many ``epochs``, the float
+        model's own, without which nobody knows what the best has really lost.
+        """
+        left = self._session.seconds_left()
+        if epochs:
+            return _REST * left < 2 * self._search.tuning(epochs)
+        return left < _FINISH * self._plan.seconds
 
     def _miss(self, row: Row) -> None:
         """Keep the rung that lost the least too much: it needs the least more training."""
@@ -105,7 +116,9 @@ class Ladder:
         """Train the rung that lost too much for longer; go on from there if that is enough."""
         self._missed = None
         recipe = Recipe.from_dict(missed.recipe)
-        fits = [n for n in _LONGER if n * missed.seconds < _REST * self._session.seconds_left()]
+        left = _REST * self._session.seconds_left()
+        of_float = self._search.tuning(recipe.epochs)  # which is trained as long in the end
+        fits = [n for n in _LONGER if n * (missed.seconds + of_float) < left]
         if self._plan.epochs is not None or not fits or not self._leads(missed):
             return []
         recipe = replace(recipe, epochs=fits[0] * recipe.epochs)

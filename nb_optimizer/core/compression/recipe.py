@@ -84,7 +84,8 @@ class Recipe:
     def name(self) -> str:
         """The recipe in a few words: ``prune 0.8 + cluster 16 + int8``."""
         if self.tune and not self.quantize:
-            return "fine-tuned float32" + " for longer" * (self.teacher_of_start is not None)
+            longer = f" for {self.passes} epochs" if self.teacher_of_start else ""
+            return "fine-tuned float32" + longer
         parts = ["trim"] if self.trim else ["fine-tuned"] if self.tune else []
         if self.widths:
             single = ", ".join(f"{name} {share:g}" for name, share in self.widths.items())

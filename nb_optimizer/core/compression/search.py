@@ -167,10 +167,18 @@ class Search:
         elif row.status != FAILED:
             self._session.note("fine-tuning alone does not make the float model better")
 
-    def tune_on(self, epochs: int) -> None:
+    def tune_on(self, epochs: int, start: Recipe | None = None) -> None:
         """Fine-tune the float model for as long as what will be held against it."""
-        if self.base is not None and self.base.teacher is not None:
-            self.attempt(Recipe(tune=True, epochs=epochs, start=self.base.to_dict()))
+        start = start or self.base
+        if start is not None and start.teacher is not None:
+            self.attempt(Recipe(tune=True, epochs=epochs, start=start.to_dict()))
+
+    def tuning(self, epochs: int) -> float:
+        """Return how many seconds :meth:`tune_on` takes for so many epochs."""
+        tuned = picks.tuned(self._session.result.rows)
+        if not tuned:
+            return 0.0
+        return epochs * tuned[0].seconds / Recipe.from_dict(tuned[0].recipe).epochs
 
     def best_float(self) -> Recipe | None:
         """Return how the most accurate of the fine-tuned float models was made, if there is one."""
@@ -180,17 +188,17 @@ class Search:
         return Recipe.from_dict(best.recipe)
 
     def _tune_as_long(self) -> None:
-        """Give the float model as many epochs as the best has had, or say that time was short."""
+        """Give the float model that the best began with as many epochs, or say why not."""
         row, tuned = self._best(), picks.tuned(self._session.result.rows)
         if row is None or self.base is None or not row.against or not tuned:
             return
         if tuned[-1].passes >= row.passes:
             return
-        epochs = row.passes - self.base.passes
-        needed = epochs * tuned[0].seconds / Recipe.from_dict(tuned[0].recipe).epochs
+        start = Recipe.from_dict(row.recipe).teacher_of_start or self.base
+        epochs = row.passes - start.passes
         with contextlib.suppress(TimeIsUpError):
-            if needed < _REST * self._session.seconds_left():
-                self.tune_on(epochs)
+            if self.tuning(epochs) < _REST * self._session.seconds_left():
+                self.tune_on(epochs, start)
                 return
         self._session.note(
             f"too little time to fine-tune the float model for as long as {row.name}"

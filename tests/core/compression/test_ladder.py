@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import pytest
+
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
 from nb_optimizer.core.compression import ladder, narrow, search, shrink
@@ -43,19 +45,25 @@ def test_after_a_layer_that_cannot_be_narrower_the_others_go_on():
     assert ladder._is_narrower(rungs[2], rungs[1]) and not ladder._is_narrower(rungs[1], rungs[1])
 
 
-def climbed(rungs, loses):
-    """Return the widths and epochs of a climb over ``rungs``; ``loses`` tells the loss of each."""
+def climbed(rungs, loses, of_float=0.0):
+    """Return the widths and epochs of a climb over ``rungs``; ``loses`` tells the loss of each.
+
+    A rung takes 10 of 600 seconds, whatever its epochs; one of the float model's ``of_float``.
+    """
     plan = CompressPlan(budget="1%", target="latency", time="600s")
-    made = []
+    made, clock = [], [600.0]
 
     def attempt(recipe, **_):
         made.append((recipe.widths, recipe.epochs))
+        clock.append(clock[-1] - 10.0)
         status = "measured" if (drop := loses(recipe)) <= plan.allowed_loss else "rejected"
         return Row(1, recipe.to_dict(), drop=drop, status=status, seconds=10.0)
 
-    maker = SimpleNamespace(attempt=attempt, base=None, epochs=lambda *_: 16)
+    maker = SimpleNamespace(
+        attempt=attempt, base=None, epochs=lambda *_: 16, tuning=lambda n: n * of_float
+    )
     result = SimpleNamespace(rows=[])
-    session = SimpleNamespace(plan=plan, seconds_left=lambda: 600.0, result=result)
+    session = SimpleNamespace(plan=plan, seconds_left=lambda: clock[-1], result=result)
     climber = ladder.Ladder(maker, session, Recipe(quantize="int8"), [])
     climber._rungs = rungs
     climber._climb(rungs)
@@ -86,6 +94,17 @@ def test_of_two_misses_the_one_that_lost_less_is_trained_for_longer():
     made = climbed([Recipe(widths={"a": 0.5}), Recipe(widths={"a": 0.5, "b": 0.5})], loses)
     assert made[:3] == [({"a": 0.5}, 16), ({"a": 0.25}, 16), ({"b": 0.5}, 16)]
     assert made[3:5] == [({"a": 0.25}, 64), ({"a": 0.5}, 64)]  # healed, and on from there
+
+
+@pytest.mark.parametrize(("of_float", "longest"), [(2.0, [64, 64, 64]), (4.0, [64]), (9.0, [32])])
+def test_long_training_leaves_time_to_train_the_float_model_for_as_long(of_float, longest):
+    widths = [{"a": 0.5}, {"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5, "c": 0.5}]
+    made = climbed(
+        [Recipe(widths=w) for w in widths],
+        lambda recipe: 0.03 if recipe.epochs < 32 else 0.005,
+        of_float,
+    )
+    assert [epochs for _, epochs in made if epochs > 16] == longest
 
 
 def test_rungs_begin_with_the_most_accurate_float_model_and_learn_from_it():

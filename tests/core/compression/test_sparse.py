@@ -85,7 +85,7 @@ def test_a_search_holds_what_it_trained_against_the_fine_tuned_float_model(compr
     floats = [r for r in result.rows if r.name.startswith("fine-tuned float32")]
     tuned = floats[-1]
     if tuned.drop < 0:
-        assert [r.name for r in floats[1:]] == ["fine-tuned float32 for longer"]
+        assert [r.name for r in floats[1:]] == [f"fine-tuned float32 for {floats[1].passes} epochs"]
     trained = [r for r in result.rows if Recipe.from_dict(r.recipe).prune]
     assert trained and all(r.against == (tuned.number if tuned.drop < 0 else 0) for r in trained)
     float_score = tuned.score if tuned.drop < 0 else result.baseline.score
@@ -119,7 +119,7 @@ def test_a_recipe_knows_how_long_everything_behind_it_was_trained():
     longer = Recipe(tune=True, epochs=5, start=tuned.to_dict())
     assert [r.name for r in (tuned, longer)] == [
         "fine-tuned float32",
-        "fine-tuned float32 for longer",
+        "fine-tuned float32 for 15 epochs",
     ]
 
 
