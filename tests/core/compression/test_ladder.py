@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import SimpleNamespace
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from nb_optimizer.core import events as ev
 from nb_optimizer.core import journal
 from nb_optimizer.core.compression import ladder, narrow, search, shrink
+from nb_optimizer.core.compression.bench import Probe
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import Row
@@ -26,6 +28,26 @@ def test_steps_come_in_the_order_of_what_they_gain_for_their_cost():
     useless = steps("c", (-0.01, 0.001))
     order = [(s.layer, s.share) for s in narrow._in_order([useless, hidden, first, []])]
     assert order == [("a", 0.5), ("b", 0.5), ("b", 0.75), ("a", 0.75)]
+
+
+def test_a_timing_by_which_a_narrower_layer_is_slower_is_not_believed():
+    looks = {
+        "a": [(3.57, 0.011), (2.82, 0.024)],  # once a lucky look
+        "b": [(2.82, 0.010), (2.84, 0.013)],
+        "c": [(2.36, 0.016), (2.52, 0.031)],
+    }
+    whole = Probe(0.0, 0.0, 2.42)
+    layers = [
+        narrow._steps_of(name, [whole, *(Probe(0.0, change, speed) for speed, change in seen)])
+        for name, seen in looks.items()
+    ]
+    gains = {(s.layer, s.share): round(math.exp(s.gain), 2) for steps in layers for s in steps}
+    assert gains["a", 0.5] == 1.31 and gains["a", 0.75] == 1.0  # both 3.17 times as fast as float
+    assert gains["b", 0.5] == 1.17 and gains["b", 0.75] == 1.01
+    assert gains["c", 0.5] == 1.0 and gains["c", 0.75] == 1.05
+    rungs = narrow._rungs(narrow._in_order(layers))
+    # What gains less than a training is worth comes with the next step, or not at all.
+    assert rungs == [{"a": 0.5}, {"a": 0.5, "b": 0.5}]
 
 
 def test_after_a_layer_that_cannot_be_narrower_the_others_go_on():
