@@ -37,7 +37,7 @@ _FORMATS = {
 }
 _SUBSET = 4000  # rows for choosing at least, where there are twice as many
 _LOOK = 2.0  # seconds that predicting them may take
-_CONFIRMED = 3
+_CONFIRMED = 8  # picks that are measured again at most; each may fall, and another follow
 _BRIEF = 20.0  # seconds that predicting all rows may take, for a pick that is not the best
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
@@ -230,9 +230,14 @@ class Search:
         return [r for r in rows if r.number in numbers]
 
     def _is_worth_confirming(self, row: Row) -> bool:
-        """Whether a pick was chosen on a part of the rows, and all of them take little time."""
-        rows = len(self._session.bench.held_out)
-        left = not row.confirmed and row.samples < rows
+        """Whether a pick has more to tell, and all rows take little time.
+
+        It was chosen on a part of them, or held to a float model that was trained for less long
+        than the one that there is now.
+        """
+        rows, against = len(self._session.bench.held_out), self._session.against(row.recipe)
+        other = against is not None and against.number != row.against
+        left = not row.confirmed and (row.samples < rows or other)
         return left and rows * row.latency_ms / 1000 < _BRIEF
 
     # ---- what every step asks for

@@ -178,7 +178,7 @@ class Compressing:
             done_by = self.bench.quantize(source, path, recipe, model)
             return f"{self.trained.engine(recipe)}+{done_by}" if recipe.trains else done_by
 
-        row = self.bench.measured(number, recipe, make, self._against(recipe))
+        row = self.bench.measured(number, recipe, make, self.against(recipe.to_dict()))
         row = Row.from_dict({**row.to_dict(), "weights": kept.get("weights", "")})
         return self._judge(row)
 
@@ -189,23 +189,23 @@ class Compressing:
             return
         self.watcher.begin(f"{row.name}, on all held-out rows")
         try:
-            again = self.bench.again(row, self._against(Recipe.from_dict(row.recipe)))
+            again = self.bench.again(row, self.against(row.recipe))
         except WorkerError as error:
             again = replace(row, status=FAILED, reason=str(error))
         self._judge(again)
 
-    # ---- inside
-
-    def _against(self, recipe: Recipe) -> Row | None:
+    def against(self, values: dict[str, Any]) -> Row | None:
         """Return the fine-tuned float model with which what begins with one is compared.
 
-        It is the one that was trained for as long or, where all were for less, for the longest.
+        It is the first that had as many epochs as this recipe, else the one that had the most.
         """
+        recipe = Recipe.from_dict(values)
         if recipe.teacher is None or (recipe.tune and not recipe.quantize):
             return None
         tuned = picks.tuned(self.result.rows)
-        as_long = [r for r in tuned if r.passes >= recipe.passes]
-        return next(iter([*as_long, *tuned[::-1]]), None)
+        return next((r for r in tuned if r.passes >= recipe.passes), tuned[-1] if tuned else None)
+
+    # ---- inside
 
     def _finished_before(self) -> CompressionResult:
         for event in self.memory.events:
