@@ -68,7 +68,7 @@ def native():
 def searched(model):
     search = nbo.compress(
         model, data=(x[450:], y[450:]), train=(x[:450], y[:450]), directory=Path("there"),
-        budget="90%", target="gzip", time="24s", epochs=1, devices="cpu:2", live="off",
+        budget="90%", target="gzip", time="60s", epochs=1, devices="cpu:2", live="off",
     )  # fmt: skip
     return {
         "trained": sum(bool(c.recipe.get("prune")) for c in search.candidates),
