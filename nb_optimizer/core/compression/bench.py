@@ -24,7 +24,7 @@ from nb_optimizer.core.errors import UserError
 Array = np.ndarray[Any, Any]
 _THREADS = 1
 _SECONDS = 0.6  # of timing for each file
-_LOOKS = 4  # at a probe: by where it lies in memory, a file is timed up to 1.35 times slower
+_LOOKS = 4  # at a probe: a file is timed up to 1.35 times slower at one time than at another
 
 
 class Probe(NamedTuple):

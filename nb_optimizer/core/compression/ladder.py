@@ -73,7 +73,7 @@ class Ladder:
         good: list[Recipe] = []
         misses, left = 0, list(rungs)
         while left and misses < _MISSES:
-            if self._is_late(epochs) if epochs else good and self._is_late():
+            if (good or epochs) and self._is_late(epochs):
                 break
             rung = left.pop(0)
             row = self._search.attempt(self._trained(rung, epochs))
@@ -88,7 +88,7 @@ class Ladder:
             left = _around(passed, rung, left, near=row.drop <= _FAR * self._allowed)
         return good
 
-    def _is_late(self, epochs: int = 0) -> bool:
+    def _is_late(self, epochs: int | None) -> bool:
         """Whether another rung leaves too little time for what comes after it.
 
         That is training with rounding; or, after long training for so many ``epochs``, the float

@@ -23,14 +23,6 @@ def next_rung(first: int, done: int) -> int:
     return rung
 
 
-def last_rung(first: int, done: int) -> int:
-    """Return the last rung within ``done`` epochs, or ``first`` where there is none."""
-    rung = first
-    while rung * ETA <= done:
-        rung *= ETA
-    return rung
-
-
 def ranked(record: SearchRecord, trials: Sequence[Trial], rung: int) -> list[Trial]:
     """Return the trials that have reached a rung, by their score within it, best first."""
     reached = [t for t in trials if _reached(t, rung) and t.score_at(rung) is not None]
