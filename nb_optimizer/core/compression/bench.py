@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from nb_optimizer.core.compression import export, workers
+from nb_optimizer.core.compression import export, timing, workers
 from nb_optimizer.core.compression.data import Data
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.resume import Memory
@@ -22,21 +22,15 @@ from nb_optimizer.core.compression.workers import WorkerError
 from nb_optimizer.core.errors import UserError
 
 Array = np.ndarray[Any, Any]
-_THREADS = 1
-_SECONDS = 0.6  # of timing for each file
-_LOOKS = 4  # at a probe: a file is timed up to 1.35 times slower at one time than at another
+_LOOKS = 4  # at how fast a probe is
 
 
 class Probe(NamedTuple):
-    """What was measured of a file that is not kept.
-
-    The loss, the mean squared change of the outputs, and the speed against the float file (0
-    where it was not timed).
-    """
+    """What was measured of a file that is not kept: 0 as its speed where it was not timed."""
 
     drop: float
-    change: float
-    speed: float = 0.0
+    change: float  # of the outputs, squared, on average
+    speed: float = 0.0  # against the float file
 
 
 class Bench:
@@ -87,7 +81,7 @@ class Bench:
         if known is None:
             export.export_float(model, self.calibration, path)
         try:
-            answer, out = self._measure(path, None, seconds=0.0 if known else _SECONDS)
+            answer, out = self._measure(path, None, seconds=0.0 if known else timing.SECONDS)
         except WorkerError as error:
             message = f"The exported float model does not run: {error}."
             raise UserError(message) from error
@@ -171,14 +165,12 @@ class Bench:
         if recipe.quantize:
             path = self.scratch("probe.tflite")
             self.quantize(source, path, recipe, None)
-        beside, seconds = (self.float_file, _SECONDS) if timed else (None, 0.0)
-        looks = [self._measure(path, beside, seconds=seconds) for _ in range(_LOOKS * timed or 1)]
-        speeds = [a["reference_ms"] / a["latency_ms"] for a, _ in looks] if timed else [0.0]
-        out = looks[0][1]
+        out = self._measure(path, None, seconds=0.0)[1]
+        looks = self._looks(path, _LOOKS) if timed else []
         found = Probe(
             drop=compare(self.metric, self._labels(), self._float_out, out).drop,
             change=float(np.mean((out - self._float_out) ** 2)),
-            speed=max(speeds),
+            speed=max((look.speed for look in looks), default=0.0),
         )
         self._memory.keep(key, **found._asdict())
         return found
@@ -203,11 +195,14 @@ class Bench:
     def again(self, row: Row, against: Row | None = None) -> Row:
         """Measure a row's file once more, on the rows that are scored now.
 
+        Its latency is what :func:`.timing.typical` makes of several looks.
+
         Raises:
             WorkerError: it no longer runs.
         """
         path = self.folder / row.file
-        answer, out = self._measure(path, self.float_file)
+        answer, out = self._measure(path, None, seconds=0.0)
+        answer |= timing.typical(self._looks(path, timing.LOOKS))._asdict()
         made = self._row(
             row.number, Recipe.from_dict(row.recipe), path, answer, out, time.perf_counter(),
             row.engine, against,
@@ -224,12 +219,16 @@ class Bench:
     def _call(self, request: dict[str, Any]) -> dict[str, Any]:
         return workers.call(request, self._work, pulse=self.pulse)
 
+    def _looks(self, path: Path, count: int) -> list[timing.Look]:
+        assert self.float_file is not None  # noqa: S101 - the baseline comes first
+        return timing.looks(self._call, path, self.float_file, self._inputs, count)
+
     def _measure(
-        self, path: Path, reference: Path | None, seconds: float = _SECONDS
+        self, path: Path, reference: Path | None, seconds: float = timing.SECONDS
     ) -> tuple[dict[str, Any], Array]:
         predictions = self._work / "predictions.npy"
         request = {
-            "task": "measure", "file": str(path), "inputs": self._inputs, "threads": _THREADS,
+            "task": "measure", "file": str(path), "inputs": self._inputs, "threads": timing.THREADS,
             "reference": str(reference) if reference else None, "seconds": seconds,
             "predictions": str(predictions),
         }  # fmt: skip

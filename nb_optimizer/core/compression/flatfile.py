@@ -67,6 +67,10 @@ class FlatFile:
             at = op.inputs[0]
         return []
 
+    def kinds(self) -> set[str]:
+        """Return the kinds of its operations."""
+        return {kind for kind, _, _ in self._all()}
+
     def sparsity(self) -> float:
         """Return the share of zeros in all kernels."""
         kernels = self._kernels()

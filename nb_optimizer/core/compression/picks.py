@@ -40,6 +40,14 @@ def choose(rows: list[Row], plan: CompressPlan) -> dict[str, int]:
     }
 
 
+def rivals(rows: list[Row], target: str) -> list[Row]:
+    """Return the rows of which the next timing might make any the fastest, the fastest first."""
+    made = [r for r in rows if r.status == MEASURED and not r.is_reference]
+    least = min((r.cost(target) for r in made), default=0.0)
+    near = [r for r in made if r.cost(target) <= least * _TIMED]
+    return sorted(near, key=lambda r: r.cost(target))
+
+
 def tuned(rows: list[Row]) -> list[Row]:
     """Return the rows of the float model that was fine-tuned, those of the most epochs last."""
     found = [r for r in rows if r.number and r.is_reference and r.file]

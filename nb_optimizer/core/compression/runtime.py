@@ -90,18 +90,14 @@ def measure(request: dict[str, Any]) -> dict[str, Any]:
         "float_operations": file.float_operations(),
         "foreign_operations": file.foreign_operations(),
     }
-    rows = _rows(request["inputs"])
-    one = {n: a[:1] for n, a in rows.items()}
-    served = [Served(path, request["threads"])]
-    served[0].stateful = any(k in _STATEFUL for k in request.get("kinds", ())) or _keeps(file)
-    np.save(request["predictions"], served[0].predict(rows))
-    if request.get("reference"):
-        served.append(Served(Path(request["reference"]), request["threads"]))
-    taken = _by_turns(served, one, request["seconds"])
-    answer |= _latency(taken[0], "latency")
-    if len(taken) > 1:
-        answer["reference_ms"] = _latency(taken[1], "latency")["latency_ms"]
-    return answer | _host(request["threads"])
+    served = _served(path, request["threads"])
+    np.save(request["predictions"], served.predict(_rows(request["inputs"])))
+    return answer | _timed(served, request) | _host(request["threads"])
+
+
+def time_only(request: dict[str, Any]) -> dict[str, Any]:
+    """Time a file beside its reference, and nothing else."""
+    return _timed(_served(Path(request["file"]), request["threads"]), request)
 
 
 def quantize(request: dict[str, Any]) -> dict[str, Any]:
@@ -132,6 +128,27 @@ def _to(value: Array, detail: dict[str, Any]) -> Array:
     return np.asarray(value, kind)
 
 
+def _served(path: Path, threads: int) -> Served:
+    from nb_optimizer.core.compression.flatfile import FlatFile  # noqa: PLC0415 - as above
+
+    served = Served(path, threads)
+    served.stateful = any(kind in _STATEFUL for kind in FlatFile(path).kinds())
+    return served
+
+
+def _timed(served: Served, request: dict[str, Any]) -> dict[str, float]:
+    """Return the latency on one row, and that of the reference file, if there is one."""
+    files = [served]
+    if request.get("reference"):
+        files.append(_served(Path(request["reference"]), request["threads"]))
+    one = {n: a[:1] for n, a in _rows(request["inputs"]).items()}
+    taken = _by_turns(files, one, request["seconds"])
+    told = _latency(taken[0])
+    if len(files) > 1:
+        told["reference_ms"] = _latency(taken[1])["latency_ms"]
+    return told
+
+
 def _by_turns(
     served: list[Served], row: dict[str, Array], seconds: float
 ) -> list[list[float]]:  # fmt: skip
@@ -145,13 +162,9 @@ def _by_turns(
     return taken
 
 
-def _latency(taken: list[float], name: str) -> dict[str, float]:
+def _latency(taken: list[float]) -> dict[str, float]:
     median, high = np.percentile(taken, [50, 90])
-    return {f"{name}_ms": float(median) * 1e3, f"{name}_p90_ms": float(high) * 1e3}
-
-
-def _keeps(file: Any) -> bool:
-    return any(kind in _STATEFUL for kind, _, _ in file._all())  # noqa: SLF001 - our own class
+    return {"latency_ms": float(median) * 1e3, "latency_p90_ms": float(high) * 1e3}
 
 
 def _host(threads: int) -> dict[str, Any]:
@@ -164,7 +177,7 @@ def _rows(files: dict[str, str]) -> dict[str, Array]:
     return {n: np.load(f, allow_pickle=False) for n, f in files.items()}
 
 
-TASKS = {"measure": measure, "quantize": quantize, "describe": describe}
+TASKS = {"measure": measure, "time": time_only, "quantize": quantize, "describe": describe}
 
 
 def main(path: Path) -> None:

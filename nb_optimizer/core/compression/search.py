@@ -37,7 +37,7 @@ _FORMATS = {
 }
 _SUBSET = 4000  # rows for choosing at least, where there are twice as many
 _LOOK = 2.0  # seconds that predicting them may take
-_CONFIRMED = 8  # picks that are measured again at most; each may fall, and another follow
+_CONFIRMED = 8  # of a kind are measured again at most; each may fall, and another follow
 _BRIEF = 20.0  # seconds that predicting all rows may take, for a pick that is not the best
 _EIGHT = ("int8", "dynamic")
 _EQUAL = 1.03  # sizes that are as good as equal
@@ -209,10 +209,17 @@ class Search:
         return next((r for r in self._session.result.rows if r.number == made.get("best")), None)
 
     def _confirm(self) -> None:
-        """Measure the best again on all rows, until one of them holds; then the other picks."""
+        """Measure the best again on all rows, until one of them holds; then the other picks.
+
+        Of one timing each, the fastest is often the luckiest, so all that come near are measured.
+        """
         session = self._session
         for tuned in picks.tuned(session.result.rows):
             session.confirm(tuned)
+        if self._target == "latency":
+            for rival in picks.rivals(session.result.rows, self._target)[:_CONFIRMED]:
+                if self._is_brief(rival):
+                    session.confirm(rival)
         for _ in range(_CONFIRMED):
             row = self._best()
             if row is None or row.confirmed:
@@ -238,7 +245,10 @@ class Search:
         rows, against = len(self._session.bench.held_out), self._session.against(row.recipe)
         other = against is not None and against.number != row.against
         left = not row.confirmed and (row.samples < rows or other)
-        return left and rows * row.latency_ms / 1000 < _BRIEF
+        return left and self._is_brief(row)
+
+    def _is_brief(self, row: Row) -> bool:
+        return len(self._session.bench.held_out) * row.latency_ms / 1000 < _BRIEF
 
     # ---- what every step asks for
 
