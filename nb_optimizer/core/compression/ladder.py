@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 _SHARES = (0.25, 0.4, 0.55, 0.7, 0.8)  # of all channels
 _SHARE, _EPOCHS = 0.1, 16  # of the time, and epochs at most, for one rung at first
 _FINISH = 0.4  # of the time, kept for what comes after the ladder
-_SLACK = 2.0  # training with rounding may heal this many times the allowed loss
+_SLACK = 2.0  # this many times the allowed loss may be healed, with rounding or for longer
 _FAR = 4.0  # and much longer training this many times
 _LONGER = (4, 2)  # times as many epochs, where they fit into
 _REST = 0.8  # of the time that is left
 _WHOLE = Recipe()  # from which nothing was taken away
+_EQUAL = 1.05  # costs that are as good as equal, as far as one timing tells
 _MISSES = 3  # rungs that may lose too much before the ladder ends
 
 
@@ -48,7 +49,8 @@ class Ladder:
         self._form, self._forms = form, forms
         self._base: Recipe | None = None  # the float model that rungs begin with and learn from
         self._rungs: list[Recipe] = []
-        self._missed: Row | None = None  # a rung that lost too much, but not by far
+        self._missed: list[Row] = []  # rungs that lost too much, but not by far
+        self._refinements: set[str] = set()  # made already
 
     def run(self) -> None:
         """Make rungs until none is left, or until too many have lost too much."""
@@ -60,8 +62,8 @@ class Ladder:
         self._search.tune_on(first.epochs + first.short)
         self._base = self._search.best_float()
         self._finish(self._climb(self._rungs))
-        while self._missed is not None:
-            self._finish(self._longer(self._missed))
+        while (missed := self._promising()) is not None:
+            self._finish(self._longer(missed))
 
     def _climb(
         self, rungs: list[Recipe], passed: Recipe = _WHOLE, epochs: int | None = None
@@ -84,8 +86,9 @@ class Ladder:
                 passed = rung
                 continue
             misses += 1
-            self._miss(row)
-            left = _around(passed, rung, left, near=row.drop <= _FAR * self._allowed)
+            near = row.drop <= _FAR * self._allowed
+            self._missed += [row] * near
+            left = _around(passed, rung, left, near=near)
         return good
 
     def _is_late(self, epochs: int | None) -> bool:
@@ -99,10 +102,22 @@ class Ladder:
             return _REST * left < 2 * self._search.tuning(epochs)
         return left < _FINISH * self._plan.seconds
 
-    def _miss(self, row: Row) -> None:
-        """Keep the rung that lost the least too much: it needs the least more training."""
-        if row.drop <= _FAR * self._allowed:
-            self._missed = min(self._missed or row, row, key=lambda r: r.drop)
+    def _promising(self) -> Row | None:
+        """Return the missed rung to train for longer, of those that would be the best.
+
+        It is the cheapest of those that longer training is likely to heal, else the one that needs
+        the least of it. It is missed no more; what would not be the best is left out for good.
+        """
+        self._missed = [row for row in self._missed if self._leads(row)]
+        if not self._missed:
+            return None
+        near = [row for row in self._missed if row.drop <= _SLACK * self._allowed]
+        if near:
+            row = min(near, key=lambda r: r.cost(self._plan.target))
+        else:
+            row = min(self._missed, key=lambda r: r.drop)
+        self._missed.remove(row)
+        return row
 
     def _fastest(self, row: Row) -> Recipe:
         """Return a good rung in the fastest of the formats that need no training."""
@@ -113,28 +128,27 @@ class Ladder:
         return Recipe.from_dict(fastest.recipe)
 
     def _longer(self, missed: Row) -> list[Recipe]:
-        """Train the rung that lost too much for longer; go on from there if that is enough."""
-        self._missed = None
+        """Train a rung that lost too much for longer; go on from there if that is enough."""
         recipe = Recipe.from_dict(missed.recipe)
         left = _REST * self._session.seconds_left()
         of_float = self._search.tuning(recipe.epochs)  # which is trained as long in the end
         fits = [n for n in _LONGER if n * (missed.seconds + of_float) < left]
-        if self._plan.epochs is not None or not fits or not self._leads(missed):
+        if self._plan.epochs is not None or not fits:
             return []
         recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
         row = self._search.attempt(recipe)
         if row.status != MEASURED:
             near = row.status != FAILED and row.drop <= _SLACK * self._allowed
-            self._missed = row if near else None
+            self._missed += [row] * near
             return []
         beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
         return [self._fastest(row), *self._climb(beyond, recipe, recipe.epochs)]
 
     def _leads(self, missed: Row) -> bool:
         """Whether a rung that lost too much would be the best, if it lost less."""
-        target = self._plan.target
-        rows = [r for r in self._session.result.rows if r.status == MEASURED]
-        return all(missed.cost(target) < r.cost(target) for r in rows if not r.is_reference)
+        target, rows = self._plan.target, self._session.result.rows
+        made = [r for r in rows if r.status == MEASURED and not r.is_reference]
+        return all(missed.cost(target) < _EQUAL * r.cost(target) for r in made)
 
     def _trained(self, rung: Recipe, epochs: int | None = None) -> Recipe:
         return replace(
@@ -148,9 +162,9 @@ class Ladder:
 
         A rung that lost a little too much is among them: this is training, too, and may heal it.
         """
-        missed, most = self._missed, _SLACK * self._allowed
-        near = [Recipe.from_dict(missed.recipe)] if missed and missed.drop <= most else []
-        for base in (*near, *good[:-3:-1]):
+        most = _SLACK * self._allowed
+        near = sorted((r for r in self._missed if r.drop <= most), key=lambda r: r.drop)
+        for base in (*(Recipe.from_dict(r.recipe) for r in near[:1]), *good[:-3:-1]):
             for recipe in self._refined(base):
                 row = self._search.attempt(recipe)
                 if row.status == FAILED or row.drop > most:
@@ -159,9 +173,12 @@ class Ladder:
     def _refined(self, base: Recipe) -> list[Recipe]:
         if not self._form.quantize:  # float is the fastest here, and rounding gains nothing
             return []
-        rounded = replace(base, quantize="int8", qat=True)
-        four = replace(base, quantize="int4", qat=True, formats={})
-        return [rounded, four] if self._plan.target == "size" else [rounded]
+        made = [replace(base, quantize="int8", qat=True)]
+        if self._plan.target == "size":
+            made.append(replace(base, quantize="int4", qat=True, formats={}))
+        new = [recipe for recipe in made if recipe.key not in self._refinements]
+        self._refinements.update(recipe.key for recipe in new)
+        return new
 
 
 def _is_narrower(rung: Recipe, than: Recipe) -> bool:
