@@ -63,7 +63,7 @@ class Ladder:
         self._base = self._search.best_float()
         self._finish(self._climb(self._rungs))
         while (missed := self._promising()) is not None:
-            self._finish(self._longer(missed))
+            self._finish(self._longer(missed), longer=True)
 
     def _climb(
         self, rungs: list[Recipe], passed: Recipe = _WHOLE, epochs: int | None = None
@@ -157,15 +157,18 @@ class Ladder:
             epochs=epochs or self._search.epochs(_SHARE, _EPOCHS),
         )  # fmt: skip
 
-    def _finish(self, good: list[Recipe]) -> None:
+    def _finish(self, good: list[Recipe], *, longer: bool = False) -> None:
         """Train with rounding, from the furthest rung downwards.
 
         A rung that lost a little too much is among them: this is training, too, and may heal it.
+        After ``longer`` training it must leave time for the float model's own.
         """
         most = _SLACK * self._allowed
         near = sorted((r for r in self._missed if r.drop <= most), key=lambda r: r.drop)
         for base in (*(Recipe.from_dict(r.recipe) for r in near[:1]), *good[:-3:-1]):
             for recipe in self._refined(base):
+                if longer and self._is_late(recipe.epochs + recipe.short):
+                    return
                 row = self._search.attempt(recipe)
                 if row.status == FAILED or row.drop > most:
                     break

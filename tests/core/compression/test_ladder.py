@@ -141,7 +141,9 @@ def test_where_longer_training_fails_the_next_of_the_misses_has_its_turn():
     assert longer[:2] == [{"a": 0.5}, {"a": 0.25}]
 
 
-@pytest.mark.parametrize(("of_float", "longest"), [(2.0, [64, 64, 64]), (4.0, [64, 64]), (9.0, [32, 32])])
+@pytest.mark.parametrize(
+    ("of_float", "longest"), [(2.0, [64, 64, 64]), (4.0, [64, 64]), (9.0, [32, 32])]
+)
 def test_long_training_leaves_time_to_train_the_float_model_for_as_long(of_float, longest):
     widths = [{"a": 0.5}, {"a": 0.5, "b": 0.5}, {"a": 0.5, "b": 0.5, "c": 0.5}]
     made = climbed(
