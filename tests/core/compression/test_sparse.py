@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from nb_optimizer.core.compression import picks, sparse
+from nb_optimizer.core.compression import sparse
 from nb_optimizer.core.compression.plan import CompressPlan
 from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.row import Row
@@ -139,56 +138,3 @@ def test_what_was_trained_is_held_to_the_float_model_that_was_for_as_long():
     assert against(rung) == 3
     assert against(Recipe(cluster=8, epochs=100, start=first.to_dict())) == 2
     assert against(Recipe(prune="0.8")) is None and against(longer) is None
-
-
-def test_every_pick_is_held_to_the_float_model_that_was_trained_last():
-    first = Recipe(tune=True, epochs=10)
-    longer = Recipe(tune=True, epochs=20, start=first.to_dict())
-    rungs = [Recipe(prune="0.8", quantize="int8", epochs=10 + n, start=first.to_dict())
-             for n in range(6)]  # fmt: skip
-    rows = [
-        Row(0, bytes=100, file="0"),
-        Row(1, first.to_dict(), bytes=100, file="1"),
-        Row(2, longer.to_dict(), bytes=100, file="2"),
-        *(Row(n, r.to_dict(), bytes=40 + n, drop=0.004, file=f"{n}", against=1, samples=9,
-              latency_ms=1.0, status="measured") for n, r in enumerate(rungs, 3)),
-    ]  # fmt: skip
-    rows[8] = replace(rows[8], drop=0.001)
-
-    def confirm(row):  # as the longer float model is 0.8 points better than the other
-        at = rows.index(row)
-        lost = row.drop + 0.008 * (row.number > 2)
-        rows[at] = picks.judged(
-            replace(row, drop=lost, against=2, confirmed=True), plan, limits_loss=True
-        )
-
-    plan = CompressPlan(budget="1%")
-    session = SimpleNamespace(plan=plan, result=SimpleNamespace(rows=rows), confirm=confirm,
-                              bench=SimpleNamespace(held_out=range(9)))  # fmt: skip
-    session.against = lambda values: Compressing.against(session, values)
-    search = Search(session)
-    search._confirm()
-    best = search._best()
-    assert best.number == 8 and best.against == 2 and best.drop == pytest.approx(0.009)
-    assert all(r.status == "rejected" for r in rows[3:8])
-
-
-@pytest.mark.parametrize(("left", "done"), [(100.0, True), (30.0, False), (-1.0, False)])
-def test_in_the_end_the_float_model_is_trained_as_long_as_the_best_or_that_is_told(left, done):
-    first = Recipe(tune=True, epochs=10)
-    best = Recipe(shrink=0.5, quantize="int8", epochs=30, start=first.to_dict())
-    rows = [
-        Row(0, bytes=100, file="0"),
-        Row(1, first.to_dict(), bytes=100, file="1", seconds=20.0),  # 2 seconds an epoch
-        Row(2, best.to_dict(), bytes=40, file="2", against=1, latency_ms=1.0),
-    ]
-    notes, made = [], []
-    session = SimpleNamespace(
-        plan=CompressPlan(budget="1%"), result=SimpleNamespace(rows=rows),
-        seconds_left=lambda: left, note=notes.append, candidate=made.append,
-    )  # fmt: skip
-    search = Search(session)
-    search.base, search.attempt = first, made.append
-    search._tune_as_long()
-    assert [r.passes for r in made] == ([best.passes] if done else [])
-    assert bool(notes) is not done
