@@ -1,8 +1,8 @@
 """How much faster than the float file a file is, as several fresh processes see it.
 
-A process that has loaded a file may run it at one of two speeds, up to 1.35 times apart, for as
-long as it lives: where the file and its weights came to lie in memory decides. So what counts is
-looked at in several processes, in each beside the float file by turns.
+The same file is up to 1.35 times as slow in one process as in another, and of many files that were
+looked at once the fastest is often the luckiest. So what may be recommended is looked at in
+several processes, in each beside the float file by turns, and the median counts.
 """
 
 from __future__ import annotations
