@@ -78,7 +78,7 @@ class Ladder:
             if (good or epochs) and self._is_late(epochs):
                 break
             rung = left.pop(0)
-            row = self._search.attempt(self._trained(rung, epochs))
+            row = self._made(self._trained(rung, epochs))
             if row.status == FAILED:
                 break
             if row.status == MEASURED:
@@ -136,13 +136,19 @@ class Ladder:
         if self._plan.epochs is not None or not fits:
             return []
         recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
-        row = self._search.attempt(recipe)
+        row = self._made(recipe)
         if row.status != MEASURED:
             near = row.status != FAILED and row.drop <= _SLACK * self._allowed
             self._missed += [row] * near
             return []
         beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
         return [self._fastest(row), *self._climb(beyond, recipe, recipe.epochs)]
+
+    def _made(self, recipe: Recipe) -> Row:
+        """Return the row of a rung; two climbs may come to the same one."""
+        rows = self._session.result.rows
+        known = next((row for row in rows if row.recipe == recipe.to_dict()), None)
+        return known or self._search.attempt(recipe)
 
     def _leads(self, missed: Row) -> bool:
         """Whether a rung that lost too much would be the best, if it lost less."""

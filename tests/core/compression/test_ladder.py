@@ -139,6 +139,7 @@ def test_where_longer_training_fails_the_next_of_the_misses_has_its_turn():
     made = climbed([Recipe(widths={"a": 0.5}), Recipe(widths={"a": 0.5, "b": 0.5})], loses)
     longer = [widths for widths, epochs in made if epochs == 64]
     assert longer[:2] == [{"a": 0.5}, {"a": 0.25}]
+    assert longer.count({"a": 0.5}) == 1  # not again on the climb's end from what has healed
 
 
 @pytest.mark.parametrize(
