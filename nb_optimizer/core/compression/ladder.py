@@ -123,7 +123,7 @@ class Ladder:
         """Return a good rung in the fastest of the formats that need no training."""
         rung = Recipe.from_dict(row.recipe)
         others = [replace(rung, quantize=f.quantize, formats=f.formats) for f in self._forms]
-        rows = [row, *(self._search.attempt(other, free=True) for other in others)]
+        rows = [row, *(self._made(other, free=True) for other in others)]
         fastest = max((r for r in rows if r.status == MEASURED), key=lambda r: r.speedup)
         return Recipe.from_dict(fastest.recipe)
 
@@ -144,11 +144,11 @@ class Ladder:
         beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
         return [self._fastest(row), *self._climb(beyond, recipe, recipe.epochs)]
 
-    def _made(self, recipe: Recipe) -> Row:
+    def _made(self, recipe: Recipe, *, free: bool = False) -> Row:
         """Return the row of a rung; two climbs may come to the same one."""
         rows = self._session.result.rows
         known = next((row for row in rows if row.recipe == recipe.to_dict()), None)
-        return known or self._search.attempt(recipe)
+        return known or self._search.attempt(recipe, free=free)
 
     def _leads(self, missed: Row) -> bool:
         """Whether a rung that lost too much would be the best, if it lost less."""
