@@ -10,12 +10,13 @@ from __future__ import annotations
 from nb_optimizer.core.record import RUNNING
 from nb_optimizer.core.tuning import rungs
 from nb_optimizer.core.tuning.contract import Suggestion, uniform
-from nb_optimizer.core.tuning.gaussian import Effort
+from nb_optimizer.core.tuning.gaussian import Effort, Noise
 from nb_optimizer.core.tuning.model import Known, suggested
 from nb_optimizer.core.tuning.record import FAILED, WAITING, SearchRecord, Trial
 from nb_optimizer.core.tuning.space import Values, rng_of
 
 _RANDOM_SHARE = 8  # one of so many trials is drawn at random
+_EFFORT = Effort(noise=Noise(usual=1.0, spread=0.5, most=4.0))  # places after an epoch tell little
 _PASSED = 0.5  # what a rung that was passed makes of a place
 
 
@@ -32,7 +33,7 @@ class AshaSearch:
         if len(known) >= _first_random(record) and number % _RANDOM_SHARE:
             running = [t.values for t in record.of_status(RUNNING, WAITING) if not t.epochs]
             rng = rng_of(self._seed, number, "model")
-            values = suggested(record, known, running, rng, Effort())
+            values = suggested(record, known, running, rng, _EFFORT)
             if values is not None:
                 return Suggestion(values, "model")
         drawn = uniform(record, self._seed, number)

@@ -23,15 +23,24 @@ _ROOT5 = math.sqrt(5.0)
 _FAR = -6.0  # standard deviations
 
 
+@dataclass(frozen=True)
+class Noise:
+    """What is believed of the noise's variance before a value is seen, in variances of ``y``."""
+
+    usual: float = 1e-2
+    spread: float = 2.0  # of its logarithm
+    most: float = 0.5
+
+
 class GaussianProcess:
     """Fitted to rows ``x`` in [0, 1] and values ``y``, of which smaller is better."""
 
-    def __init__(self, x: Array, y: Array) -> None:
+    def __init__(self, x: Array, y: Array, noise: Noise) -> None:
         self._mean, self._scale = float(y.mean()), float(y.std()) or 1.0
         self._x = x
         z = (y - self._mean) / self._scale
         chosen = _subset(z)
-        self._lengths, self._noise = _fit(x[chosen], z[chosen])
+        self._lengths, self._noise = _fit(x[chosen], z[chosen], noise)
         kernel = _kernel(x, x, self._lengths)
         kernel[np.diag_indices_from(kernel)] += self._noise + _JITTER
         factor = np.linalg.cholesky(kernel)
@@ -63,8 +72,9 @@ class GaussianProcess:
 
 @dataclass(frozen=True)
 class Effort:
-    """How thoroughly the best place is looked for."""
+    """How thoroughly the best place is looked for, in a model that believes in what noise."""
 
+    noise: Noise = Noise()
     drawn: int = 256  # rows at random to begin with
     neighbours: int = 5  # of each of the best rows, in each round
     distances: tuple[float, ...] = (0.2, 0.1, 0.04, 0.015)  # of the neighbours, by round
@@ -108,7 +118,7 @@ def _subset(z: Array) -> Array:
     return np.concatenate([order[:half], rest[:: max(1, len(rest) // half)][:half]])
 
 
-def _fit(x: Array, z: Array) -> tuple[Array, float]:
+def _fit(x: Array, z: Array, belief: Noise) -> tuple[Array, float]:
     from scipy.optimize import minimize  # noqa: PLC0415 - a moment, only where a model is fitted
 
     dimensions = x.shape[1]
@@ -116,15 +126,16 @@ def _fit(x: Array, z: Array) -> tuple[Array, float]:
     start = np.append(
         np.full(dimensions, math.log(0.5 * math.sqrt(dimensions) / 2)), math.log(1e-2)
     )
-    bounds = [(math.log(0.05), math.log(20.0))] * dimensions + [(math.log(1e-6), math.log(0.5))]
+    bounds = [(math.log(0.05), math.log(20.0))] * dimensions
+    bounds.append((math.log(1e-6), math.log(belief.most)))
     found = minimize(
-        _loss, start, args=(apart, z), jac=True, method="L-BFGS-B", bounds=bounds,
+        _loss, start, args=(apart, z, belief), jac=True, method="L-BFGS-B", bounds=bounds,
         options={"maxiter": _STEPS},
     )  # fmt: skip
     return np.exp(found.x[:-1]), float(np.exp(found.x[-1]))
 
 
-def _loss(theta: Array, apart: list[Array], z: Array) -> tuple[float, Array]:
+def _loss(theta: Array, apart: list[Array], z: Array, belief: Noise) -> tuple[float, Array]:
     """Return the negative log posterior of lengths and noise, and its gradient."""
     squares, noise = np.exp(2 * theta[:-1]), math.exp(theta[-1])
     distance2 = sum(a / s for a, s in zip(apart, squares, strict=True))
@@ -144,8 +155,8 @@ def _loss(theta: Array, apart: list[Array], z: Array) -> tuple[float, Array]:
     gradient.append(-0.5 * float(np.trace(inner)) * noise)
     value = 0.5 * float(z @ weights) + float(np.log(np.diag(factor)).sum())
     # Weak priors keep a handful of points from being explained by one tiny or huge length.
-    prior = np.append(np.full(len(squares), math.log(0.7)), math.log(1e-2))
-    width = np.append(np.full(len(squares), 1.2), 2.0)
+    prior = np.append(np.full(len(squares), math.log(0.7)), math.log(belief.usual))
+    width = np.append(np.full(len(squares), 1.2), belief.spread)
     off = (theta - prior) / width
     return value + 0.5 * float(off @ off), np.array(gradient) + off / width
 

@@ -30,9 +30,10 @@ def suggested(
     tops = sampler.rows([values for values in best if values])
     if pending:
         waiting = np.array([space.encode(v) for v in pending])
-        expected, _ = GaussianProcess(x, y).predict(waiting)
+        expected, _ = GaussianProcess(x, y, effort.noise).predict(waiting)
         x, y = np.concatenate([x, waiting]), np.concatenate([y, expected])
-    found = most_promising(GaussianProcess(x, y), sampler.draw, sampler.near, tops, effort)
+    model = GaussianProcess(x, y, effort.noise)
+    found = most_promising(model, sampler.draw, sampler.near, tops, effort)
     for row in (found, *(sampler.near(found[None], 0.1)[0] for _ in range(30))):
         values = sampler.values_of(row)
         if key_of(values) not in tried:
