@@ -16,7 +16,7 @@ from nb_optimizer.core.tuning.record import FAILED, WAITING, SearchRecord, Trial
 from nb_optimizer.core.tuning.space import Values, rng_of
 
 _RANDOM_SHARE = 8  # one of so many trials is drawn at random
-_EFFORT = Effort(noise=Noise(usual=1.0, spread=0.5, most=4.0))  # places after an epoch tell little
+_EFFORT = Effort(noise=Noise(usual=1.0, spread=2.0, most=4.0))  # places of few epochs tell little
 _PASSED = 0.5  # what a rung that was passed makes of a place
 
 
