@@ -207,7 +207,8 @@ class Bench:
             row.number, Recipe.from_dict(row.recipe), path, answer, out, time.perf_counter(),
             row.engine, against,
         )  # fmt: skip
-        return replace(made, weights=row.weights, seconds=row.seconds, confirmed=True)
+        made = replace(made, name=row.name, weights=row.weights, seconds=row.seconds)
+        return replace(made, confirmed=True)
 
     def operations(self, path: Path) -> list[dict[str, Any]]:
         """List the operations of a file that have a kernel."""

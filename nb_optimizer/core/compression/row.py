@@ -80,3 +80,11 @@ class Row:
         """Read what :meth:`to_dict` returned; unknown fields are left out."""
         known = {f.name for f in fields(cls)}
         return cls(**{k: v for k, v in values.items() if k in known})
+
+
+def name_among(recipe: Recipe, rows: list[Row]) -> str:
+    """Return a recipe in words, with the epochs behind it where another row has the same words."""
+    others = [row for row in rows if row.recipe != recipe.to_dict()]
+    if any(row.name == recipe.name for row in others):
+        return f"{recipe.name}, {recipe.passes} epochs"
+    return recipe.name

@@ -19,7 +19,7 @@ from nb_optimizer.core.compression.recipe import Recipe
 from nb_optimizer.core.compression.renewed import taken
 from nb_optimizer.core.compression.result import CompressionResult
 from nb_optimizer.core.compression.resume import Clock, Memory
-from nb_optimizer.core.compression.row import FAILED, Row
+from nb_optimizer.core.compression.row import FAILED, Row, name_among
 from nb_optimizer.core.compression.scoring import ALIASES, resolution
 from nb_optimizer.core.compression.spared import make
 from nb_optimizer.core.compression.trained import Trained
@@ -179,8 +179,8 @@ class Compressing:
             return f"{self.trained.engine(recipe)}+{done_by}" if recipe.trains else done_by
 
         row = self.bench.measured(number, recipe, make, self.against(recipe.to_dict()))
-        row = Row.from_dict({**row.to_dict(), "weights": kept.get("weights", "")})
-        return self._judge(row)
+        name = name_among(recipe, self.result.rows)
+        return self._judge(replace(row, weights=kept.get("weights", ""), name=name))
 
     def confirm(self, row: Row) -> None:
         """Measure a row again, on all held-out rows."""

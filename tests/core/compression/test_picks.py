@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from nb_optimizer.core.compression import picks
 from nb_optimizer.core.compression.plan import CompressPlan
-from nb_optimizer.core.compression.row import Row
+from nb_optimizer.core.compression.recipe import Recipe
+from nb_optimizer.core.compression.row import Row, name_among
 
 
 def row(number, drop, size, **more):
@@ -34,3 +35,11 @@ def test_of_equal_sizes_the_faster_wins_and_of_equal_times_the_more_accurate():
     assert picks.choose([base, *noisy], plan)["best"] == 2
     slow = [row(1, 0.0048, 100, latency_ms=0.5), row(2, 0.002, 98)]
     assert picks.choose([base, *slow], plan)["best"] == 1
+
+
+def test_of_two_rows_with_the_same_words_the_second_tells_its_epochs():
+    short, long = (Recipe(shrink=0.5, quantize="int8", epochs=n) for n in (16, 64))
+    made = [row(1, 0.01, 500, recipe=short.to_dict(), name=short.name)]
+    assert name_among(short, []) == name_among(short, made) == "shrink 0.5 + int8"
+    assert name_among(long, made) == "shrink 0.5 + int8, 64 epochs"
+    assert name_among(Recipe(quantize="int8"), made) == "int8"
