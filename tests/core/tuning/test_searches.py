@@ -14,7 +14,7 @@ from tuning_play import play
 
 from nb_optimizer.core.tuning import events as te
 from nb_optimizer.core.tuning.asha import standing
-from nb_optimizer.core.tuning.gaussian import _loss
+from nb_optimizer.core.tuning.gaussian import GaussianProcess, Noise, _loss
 from nb_optimizer.core.tuning.grammar import parse
 from nb_optimizer.core.tuning.record import COMPLETED, FAILED, PRUNED, SearchRecord
 from nb_optimizer.core.tuning.searches import SEARCHES
@@ -112,14 +112,30 @@ def test_models_learn_what_random_search_does_not():
     assert regret("bayesian") < 0.3 * regret("random")
 
 
-def test_the_gradient_of_the_likelihood_is_that_of_the_likelihood():
+@pytest.mark.parametrize("belief", [Noise(), Noise(usual=1.0, spread=0.5, most=4.0)])
+def test_the_gradient_of_the_likelihood_is_that_of_the_likelihood(belief):
     rng = np.random.default_rng(0)
     x, z = rng.random((12, 3)), rng.normal(size=12)
     apart = [(x[:, [d]] - x[:, d]) ** 2 for d in range(3)]
     theta = np.array([-0.3, 0.2, 0.5, -3.0])
-    _, gradient = _loss(theta, apart, z)
+    _, gradient = _loss(theta, apart, z, belief)
     for i in range(4):
         step = np.zeros(4)
         step[i] = 1e-5
-        slope = (_loss(theta + step, apart, z)[0] - _loss(theta - step, apart, z)[0]) / 2e-5
+        more, less = (_loss(theta + d, apart, z, belief)[0] for d in (step, -step))
+        slope = (more - less) / 2e-5
         assert slope == pytest.approx(gradient[i], rel=1e-4, abs=1e-6)
+
+
+def test_a_model_that_believes_in_noise_follows_single_values_less():
+    rng = np.random.default_rng(0)
+    x = rng.random((30, 2))
+    y = x[:, 0] + 0.7 * rng.normal(size=30)
+    said = [
+        GaussianProcess(x, y, noise).predict(x)[0]
+        for noise in (Noise(usual=1e-2, spread=0.1), Noise(usual=1.0, spread=0.1, most=4.0))
+    ]
+    followed, smoothed = (np.abs(mean - y).mean() for mean in said)
+    assert smoothed > 2 * followed
+    away = [np.abs(mean - x[:, 0]).mean() for mean in said]
+    assert away[1] < away[0]  # nearer to the truth, which is a slope
