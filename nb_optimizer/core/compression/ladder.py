@@ -87,7 +87,8 @@ class Ladder:
                 continue
             misses += 1
             near = row.drop <= _FAR * self._allowed
-            self._missed += [row] * near
+            if near:
+                self._missed.append(row)
             left = _around(passed, rung, left, near=near)
         return good
 
@@ -138,8 +139,8 @@ class Ladder:
         recipe = replace(recipe, epochs=fits[0] * recipe.epochs)
         row = self._made(recipe)
         if row.status != MEASURED:
-            near = row.status != FAILED and row.drop <= _SLACK * self._allowed
-            self._missed += [row] * near
+            if row.status != FAILED and row.drop <= _SLACK * self._allowed:
+                self._missed.append(row)
             return []
         beyond = [r for r in self._rungs if _is_narrower(r, recipe)]
         return [self._fastest(row), *self._climb(beyond, recipe, recipe.epochs)]
